@@ -1,0 +1,1 @@
+"""Observes the trading service: metrics, logs, traces, health. Never needed to trade."""

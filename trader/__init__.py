@@ -1,0 +1,1 @@
+"""An Interactive Brokers trading service."""

@@ -1,0 +1,280 @@
+"""All facts and commands: the one vocabulary of the service.
+
+Rules: a fact is frozen and in the past tense, and carries the reasons and times that whoever observes it
+needs; a command is imperative. Facts that end in ``Received`` or ``Requested`` come from outside and are
+what ``engine.process`` takes; the others are what it decided. A ``DurableFact`` is journaled before any
+command of the same step leaves the process, and folding the durable facts rebuilds the engine's state.
+``AnyFact`` and ``Command`` are closed unions: a ``match`` over them ends in ``assert_never``.
+"""
+
+from typing import TypeAlias
+
+from trader.events.base import (
+    DurableFact,
+    Fact,
+)
+from trader.events.commands import (
+    CancelAllOrders,
+    CancelOrder,
+    Command,
+    PlaceOrder,
+    RequestBrokerState,
+    Resubscribe,
+)
+from trader.events.decided import (
+    CancelIntended,
+    CommissionBooked,
+    DecisionMade,
+    DuplicateOrderBlocked,
+    FillBooked,
+    IntentRefused,
+    MismatchFound,
+    OrderAcknowledged,
+    OrderAdopted,
+    OrderFinalized,
+    OrderIdsReserved,
+    OrderIntended,
+    OrderStateChanged,
+    PanicCompleted,
+    PanicStepped,
+    PositionAdopted,
+    QuoteStalenessChanged,
+    ReadinessChanged,
+    ReconciliationFinished,
+    ServiceStarted,
+    ServiceStopped,
+    SessionClosed,
+    SessionOpened,
+    SignalChanged,
+    StrategyFailed,
+    TradingStateChanged,
+)
+from trader.events.lines import (
+    AccountValue,
+    Approved,
+    CommissionLine,
+    ExecutionLine,
+    Intent,
+    OrderLine,
+    OrderTerms,
+    PositionLine,
+)
+from trader.events.received import (
+    AccountValuesReceived,
+    BadTickDropped,
+    BrokerConnectedReceived,
+    BrokerDisconnectedReceived,
+    BrokerErrorReceived,
+    BrokerStateReceived,
+    CommissionReceived,
+    ConnectFailedReceived,
+    DecodeFailed,
+    ExecutionReceived,
+    FarmChangedReceived,
+    HaltRequested,
+    HeartbeatMissedReceived,
+    HeartbeatReceived,
+    MarketDataModeReceived,
+    ObserverFailed,
+    OpenOrderReceived,
+    OrderSendFailed,
+    OrderSent,
+    OrderStatusReceived,
+    PacingWaited,
+    PanicRequested,
+    PositionReceived,
+    QuoteReceived,
+    ReduceOnlyRequested,
+    ReloadFinished,
+    RequestFinished,
+    ResumeRequested,
+    ScheduleFired,
+    StopRequested,
+    SubscriptionChangedReceived,
+    TimerElapsed,
+    TradeReceived,
+    UpstreamLostReceived,
+    UpstreamRestoredReceived,
+)
+from trader.events.vocabulary import (
+    BadTickReason,
+    BrokerOrderStatus,
+    CancelReason,
+    DecisionOutcome,
+    DisconnectReason,
+    ErrorClass,
+    MarketDataMode,
+    MismatchKind,
+    OrderOutcome,
+    OrderState,
+    RequestKind,
+    RequestOutcome,
+    RiskRule,
+    StartReason,
+    SubscriptionStatus,
+)
+
+AnyDurableFact: TypeAlias = (
+    ServiceStarted
+    | ServiceStopped
+    | TradingStateChanged
+    | SessionOpened
+    | SessionClosed
+    | PanicCompleted
+    | SignalChanged
+    | OrderIntended
+    | OrderStateChanged
+    | CancelIntended
+    | OrderAdopted
+    | FillBooked
+    | CommissionBooked
+    | PositionAdopted
+    | OrderIdsReserved
+    | MismatchFound
+    | ReconciliationFinished
+)
+
+AnyFact: TypeAlias = (
+    AnyDurableFact
+    | TimerElapsed
+    | ScheduleFired
+    | PanicRequested
+    | HaltRequested
+    | ReduceOnlyRequested
+    | ResumeRequested
+    | StopRequested
+    | ReloadFinished
+    | ObserverFailed
+    | BrokerConnectedReceived
+    | BrokerDisconnectedReceived
+    | ConnectFailedReceived
+    | UpstreamLostReceived
+    | UpstreamRestoredReceived
+    | FarmChangedReceived
+    | HeartbeatReceived
+    | HeartbeatMissedReceived
+    | BrokerErrorReceived
+    | RequestFinished
+    | PacingWaited
+    | DecodeFailed
+    | QuoteReceived
+    | TradeReceived
+    | BadTickDropped
+    | SubscriptionChangedReceived
+    | MarketDataModeReceived
+    | AccountValuesReceived
+    | PositionReceived
+    | OrderSent
+    | OrderSendFailed
+    | OrderStatusReceived
+    | OpenOrderReceived
+    | ExecutionReceived
+    | CommissionReceived
+    | BrokerStateReceived
+    | ReadinessChanged
+    | PanicStepped
+    | DecisionMade
+    | IntentRefused
+    | StrategyFailed
+    | OrderAcknowledged
+    | OrderFinalized
+    | DuplicateOrderBlocked
+    | QuoteStalenessChanged
+)
+
+__all__ = [
+    "AccountValue",
+    "AccountValuesReceived",
+    "AnyDurableFact",
+    "AnyFact",
+    "Approved",
+    "BadTickDropped",
+    "BadTickReason",
+    "BrokerConnectedReceived",
+    "BrokerDisconnectedReceived",
+    "BrokerErrorReceived",
+    "BrokerOrderStatus",
+    "BrokerStateReceived",
+    "CancelAllOrders",
+    "CancelIntended",
+    "CancelOrder",
+    "CancelReason",
+    "Command",
+    "CommissionBooked",
+    "CommissionLine",
+    "CommissionReceived",
+    "ConnectFailedReceived",
+    "DecisionMade",
+    "DecisionOutcome",
+    "DecodeFailed",
+    "DisconnectReason",
+    "DuplicateOrderBlocked",
+    "DurableFact",
+    "ErrorClass",
+    "ExecutionLine",
+    "ExecutionReceived",
+    "Fact",
+    "FarmChangedReceived",
+    "FillBooked",
+    "HaltRequested",
+    "HeartbeatMissedReceived",
+    "HeartbeatReceived",
+    "Intent",
+    "IntentRefused",
+    "MarketDataMode",
+    "MarketDataModeReceived",
+    "MismatchFound",
+    "MismatchKind",
+    "ObserverFailed",
+    "OpenOrderReceived",
+    "OrderAcknowledged",
+    "OrderAdopted",
+    "OrderFinalized",
+    "OrderIdsReserved",
+    "OrderIntended",
+    "OrderLine",
+    "OrderOutcome",
+    "OrderSendFailed",
+    "OrderSent",
+    "OrderState",
+    "OrderStateChanged",
+    "OrderStatusReceived",
+    "OrderTerms",
+    "PacingWaited",
+    "PanicCompleted",
+    "PanicRequested",
+    "PanicStepped",
+    "PlaceOrder",
+    "PositionAdopted",
+    "PositionLine",
+    "PositionReceived",
+    "QuoteReceived",
+    "QuoteStalenessChanged",
+    "ReadinessChanged",
+    "ReconciliationFinished",
+    "ReduceOnlyRequested",
+    "ReloadFinished",
+    "RequestBrokerState",
+    "RequestFinished",
+    "RequestKind",
+    "RequestOutcome",
+    "Resubscribe",
+    "ResumeRequested",
+    "RiskRule",
+    "ScheduleFired",
+    "ServiceStarted",
+    "ServiceStopped",
+    "SessionClosed",
+    "SessionOpened",
+    "SignalChanged",
+    "StartReason",
+    "StopRequested",
+    "StrategyFailed",
+    "SubscriptionChangedReceived",
+    "SubscriptionStatus",
+    "TimerElapsed",
+    "TradeReceived",
+    "TradingStateChanged",
+    "UpstreamLostReceived",
+    "UpstreamRestoredReceived",
+]

@@ -1,0 +1,1 @@
+"""Strategies: the protocol, the built-in ones, how they are found."""
