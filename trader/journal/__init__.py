@@ -1,0 +1,33 @@
+"""The journal: the durable facts, in order, append-only, and what the engine's state is rebuilt from.
+
+Rules: ``append`` is one transaction, and when it returns the facts survive any crash of the process; facts
+are never changed or removed; one process writes, any number read. What cannot be written or read is a
+``JournalError`` whose text is one sentence: what, where, what to do.
+"""
+
+from trader.journal.api import Durability, Journal, JournalReader
+from trader.journal.errors import (
+    JournalDamaged,
+    JournalError,
+    JournalFull,
+    JournalLocked,
+    JournalReadOnly,
+    JournalTooNew,
+    JournalUnavailable,
+)
+from trader.journal.memory import MemoryJournal, NullJournal
+
+__all__ = [
+    "Durability",
+    "Journal",
+    "JournalDamaged",
+    "JournalError",
+    "JournalFull",
+    "JournalLocked",
+    "JournalReadOnly",
+    "JournalReader",
+    "JournalTooNew",
+    "JournalUnavailable",
+    "MemoryJournal",
+    "NullJournal",
+]
