@@ -156,7 +156,7 @@ class PnlView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class RiskView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Exposures and limits in the base currency."""
+    """Exposures and limits in the base currency; a limit of None is not known or not set."""
 
     gross_exposure: Decimal | None
     net_exposure: Decimal | None
@@ -164,6 +164,11 @@ class RiskView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     drawdown_ratio: float | None
     equity: Decimal | None
     margin_cushion_ratio: float | None
+    max_gross_exposure: Decimal | None = None
+    max_position_notional: Decimal | None = None
+    max_open_orders: int | None = None
+    max_orders_per_minute: int | None = None
+    orders_last_minute: int | None = None
 
 
 class ActivityView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -185,7 +190,23 @@ class ActivityView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     decisions: int
 
 
+class ResourceView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Use of what the process is limited in, as a ratio of the real limit (cgroup or rlimit); None: no limit known."""
+
+    memory_ratio: float | None = None
+    cpu_ratio: float | None = None
+    open_files_ratio: float | None = None
+    tasks_ratio: float | None = None
+
+
 class Snapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """The whole state. ``starts`` counts all starts by reason, ``starts_today`` those of the UTC day.
+
+    ``session_elapsed_s`` is session time since the process started, ``session_available_s`` the part of it in which
+    the service was ready, connected, fresh and not halted unplanned; both None when nobody measures them. The
+    process, not the engine, fills ``resources``.
+    """
+
     at: datetime
     started_at: datetime
     mode: TradingMode
@@ -215,3 +236,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     activity: ActivityView
     starts: dict[str, int]
     previous_exit_clean: bool
+    starts_today: dict[str, int] | None = None
+    session_elapsed_s: float | None = None
+    session_available_s: float | None = None
+    resources: ResourceView | None = None
