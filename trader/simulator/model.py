@@ -81,7 +81,10 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
-    """One order of the exchange at one moment; ``status`` is IB's word. ``average_price`` is 0 unfilled."""
+    """One order of the exchange at one moment; ``status`` is IB's word. ``average_price`` is 0 unfilled.
+
+    ``preview`` is there for a what-if order only.
+    """
 
     request: OrderRequest
     contract: ListedContract
@@ -94,6 +97,18 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     why_held: str = ""
     completed_at: datetime | None = None
     completed_status: str = ""
+    preview: "OrderPreview | None" = None
+
+
+class OrderPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order would do, in the base currency: margins and equity before and after, its commission."""
+
+    margin_before: Decimal
+    margin_after: Decimal
+    equity_before: Decimal
+    equity_after: Decimal
+    commission: Decimal
+    currency: str
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
