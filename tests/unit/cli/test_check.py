@@ -59,6 +59,7 @@ def test_it_asks_for_the_file_when_none_is_named(app: typer.Typer) -> None:
     assert "trader check config.yaml" in result.output
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pandas warns about what exchange_calendars does
 def test_it_extracts_a_calendar_that_the_service_can_read(app: typer.Typer, tmp_path: Path) -> None:
     out = tmp_path / "XLON.csv"
     arguments = ["--calendar", "XLON", "--out", str(out), "--from", "2024-01-01", "--to", "2024-12-31"]
