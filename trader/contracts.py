@@ -30,9 +30,12 @@ class Side(StrEnum):
 
 
 class SecurityType(StrEnum):
+    """``OTHER`` is anything else that an account may hold: shown, and closed by its con_id, never configured."""
+
     STOCK = "STK"
     FUTURE = "FUT"
     CASH = "CASH"
+    OTHER = "OTHER"
 
 
 class OrderType(StrEnum):

@@ -26,6 +26,7 @@ from trader.events.decided import (
     CommissionBooked,
     DecisionMade,
     DuplicateOrderBlocked,
+    ExecutionIgnored,
     FillBooked,
     IntentRefused,
     MismatchFound,
@@ -107,6 +108,7 @@ from trader.events.vocabulary import (
     MismatchKind,
     OrderOutcome,
     OrderState,
+    OrderTrigger,
     RequestKind,
     RequestOutcome,
     RiskRule,
@@ -126,6 +128,7 @@ AnyDurableFact: TypeAlias = (
     | OrderStateChanged
     | CancelIntended
     | OrderAdopted
+    | ExecutionIgnored
     | FillBooked
     | CommissionBooked
     | PositionAdopted
@@ -211,6 +214,7 @@ __all__ = [
     "DuplicateOrderBlocked",
     "DurableFact",
     "ErrorClass",
+    "ExecutionIgnored",
     "ExecutionLine",
     "ExecutionReceived",
     "Fact",
@@ -240,6 +244,7 @@ __all__ = [
     "OrderStateChanged",
     "OrderStatusReceived",
     "OrderTerms",
+    "OrderTrigger",
     "PacingWaited",
     "PanicCompleted",
     "PanicRequested",

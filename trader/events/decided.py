@@ -18,6 +18,7 @@ from trader.events.vocabulary import (
     MismatchKind,
     OrderOutcome,
     OrderState,
+    OrderTrigger,
     RiskRule,
     StartReason,
 )
@@ -56,12 +57,17 @@ class ReadinessChanged(Fact, frozen=True, gc=False):
 
 
 class SessionOpened(DurableFact, frozen=True, gc=False):
-    """A trading session began; the daily loss limit counts from here."""
+    """A trading session began; the daily loss limit counts from here.
+
+    ``unrealized`` is what open positions were worth above cost at that moment, in the base currency; None
+    when it was not known, and then all of it counts as this session's.
+    """
 
     calendar: str
     session: str
     opened_at: datetime
     closes_at: datetime
+    unrealized: Decimal | None = None
 
 
 class SessionClosed(DurableFact, frozen=True, gc=False):
@@ -137,7 +143,8 @@ class OrderStateChanged(DurableFact, frozen=True, gc=False):
     order_ref: str
     old: OrderState
     new: OrderState
-    reason: str
+    trigger: OrderTrigger
+    detail: str = ""
     perm_id: int = 0
 
 
@@ -178,11 +185,17 @@ class DuplicateOrderBlocked(Fact, frozen=True, gc=False):
 
 
 class FillBooked(DurableFact, frozen=True, gc=False):
-    """An execution entered the books. ``slippage_ratio``: paid above the decision's price, over it."""
+    """An execution entered the books.
+
+    A correction names the execution that it replaces in ``corrects`` and that one's quantity in
+    ``replaced_quantity`` (else 0). ``slippage_ratio`` is what was paid above the decision's price, over it.
+    ``order_ref`` is empty for an execution of an order that is not ours.
+    """
 
     order_ref: str
     line: ExecutionLine
     corrects: str | None
+    replaced_quantity: Decimal
     slippage_ratio: float | None
     fill_duration_s: float | None
 
@@ -195,6 +208,13 @@ class PositionAdopted(DurableFact, frozen=True, gc=False):
     """The books took a position over from the broker (first start, or an operator's word)."""
 
     line: PositionLine
+
+
+class ExecutionIgnored(DurableFact, frozen=True, gc=False):
+    """An execution that is not booked, because a position that was adopted already contains it."""
+
+    line: ExecutionLine
+    reason: str
 
 
 class OrderIdsReserved(DurableFact, frozen=True, gc=False):

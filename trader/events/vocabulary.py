@@ -91,7 +91,6 @@ class OrderState(StrEnum):
     INTENDED = "intended"
     SENT = "sent"
     WORKING = "working"
-    PARTIALLY_FILLED = "partially_filled"
     UNKNOWN = "unknown"
     FILLED = "filled"
     CANCELLED = "cancelled"
@@ -156,6 +155,22 @@ class MismatchKind(StrEnum):
     ORDER = "order"
     CASH = "cash"
     EXECUTION = "execution"
+
+
+class OrderTrigger(StrEnum):
+    """What can happen to an order; the rows of the transition table in ``orders.py``."""
+
+    SENT = "sent"
+    SEND_FAILED = "send_failed"
+    ACKNOWLEDGED = "acknowledged"
+    FOUND_OPEN = "found_open"
+    PARTLY_FILLED = "partly_filled"
+    FULLY_FILLED = "fully_filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    TIMED_OUT = "timed_out"
+    LINK_LOST = "link_lost"
+    NOT_FOUND = "not_found"
 
 
 class StartReason(StrEnum):

@@ -26,13 +26,15 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 class MarketView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a strategy may look at.
 
-    ``quotes`` holds the last good quote of each instrument that has one. ``session_closes_at`` is None when
-    the session is closed. ``capital`` is the configured amount to trade with, in the base currency.
+    ``quotes`` holds the last good quote of each instrument that has one; ``targets`` what this strategy
+    wanted last, by symbol. ``session_closes_at`` is None when the session is closed. ``capital`` is the
+    configured amount to trade with, in the base currency.
     """
 
     at: datetime
     quotes: Mapping[str, Quote]
     instruments: Mapping[str, Instrument]
+    targets: Mapping[str, Decimal]
     session_closes_at: datetime | None
     capital: Decimal
 

@@ -1,0 +1,211 @@
+"""The engine's state, and the step that collects what one event leads to.
+
+Rules: durable state changes in ``Core.apply`` alone, by durable facts, so that folding a journal gives the
+same state as living through it. Everything else here is volatile: what the broker and the market say again
+by themselves after a restart.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from trader.clock import Clock
+from trader.contracts import ZERO, Instrument, TradingState
+from trader.engine.link import Link
+from trader.events import (
+    AnyDurableFact,
+    AnyFact,
+    Command,
+    DurableFact,
+    MismatchKind,
+    OrderStateChanged,
+    PanicCompleted,
+    PositionAdopted,
+    ReconciliationFinished,
+    ServiceStarted,
+    ServiceStopped,
+    SessionClosed,
+    SessionOpened,
+    SignalChanged,
+    TradingStateChanged,
+)
+from trader.flatten import FlattenProcedure
+from trader.ledger import Ledger
+from trader.market_data import MarketData
+from trader.orders import Orders
+from trader.session import Session, SessionCalendar
+from trader.settings import Settings
+from trader.statistics import Statistics
+from trader.strategy.api import Strategy
+
+
+class AwaitedFills(msgspec.Struct, frozen=True, gc=False):
+    """The broker said that this much is filled, but its executions have not come yet."""
+
+    quantity: Decimal
+    cancelled: bool
+    since_ns: int
+
+
+class Core:
+    """All state of one engine. ``instruments`` are the configured ones, by symbol."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        instruments: Mapping[str, Instrument],
+        strategy: Strategy,
+        calendar: SessionCalendar,
+        clock: Clock,
+        run_id: str,
+    ) -> None:
+        self.settings = settings
+        self.instruments = instruments
+        self.strategy = strategy
+        self.calendar = calendar
+        self.clock = clock
+        self.run_id = run_id
+        self.started_at = clock.now()
+        # durable
+        self.orders = Orders()
+        self.ledger = Ledger(settings.base_currency)
+        self.trading_state = TradingState.ACTIVE
+        self.state_reason = ""
+        self.panic_completed = False
+        self.targets: dict[str, Decimal] = {}
+        self.session_name = ""
+        self.session_opened_at: datetime | None = None
+        self.starts: dict[str, int] = {}
+        self.last_stop_clean = self.previous_exit_clean = True
+        self.ever_reconciled = False
+        self.reconciled_at: datetime | None = None
+        self.mismatches: dict[MismatchKind, int] = {}
+        # volatile
+        self.market_data = MarketData(settings.market_data)
+        self.link = Link()
+        self.statistics = Statistics()
+        self.session: Session | None = None
+        self.closed_from = self.closed_until = self.started_at
+        self.calendar_problem = ""
+        self.panic: FlattenProcedure | None = None
+        self.order_count = 0
+        self.sent_ns: dict[str, int] = {}
+        self.cancel_sent_ns: dict[str, int] = {}
+        self.awaited_fills: dict[str, AwaitedFills] = {}
+        self.reject_hints: dict[str, str] = {}
+        self.recent_orders: deque[datetime] = deque(maxlen=2_000)
+        self.unmet: set[str] = set()
+        self.retry_at: dict[str, datetime] = {}
+        self.retry_s: dict[str, float] = {}
+        self.strategy_suspended = ""
+        self.stopping = ""
+        self.problems: tuple[str, ...] = ("starting",)
+        self.decided_ns = 0
+        self.peak_net = ZERO
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def apply(self, fact: DurableFact) -> None:
+        """Fold one durable fact into the state."""
+        self.orders.apply(fact)
+        self.ledger.apply(fact)
+        match fact:
+            case SignalChanged():
+                self.targets[fact.symbol] = fact.target
+            case TradingStateChanged():
+                self.trading_state, self.state_reason = fact.new, fact.reason
+                self.panic_completed = False
+            case PanicCompleted():
+                self.panic_completed = True
+            case SessionOpened():
+                self.session_name, self.session_opened_at = fact.session, fact.opened_at
+                self.orders.forget_final(before=fact.opened_at)
+            case SessionClosed():
+                self.session_name = ""
+            case ServiceStarted():
+                self.starts[fact.reason] = self.starts.get(fact.reason, 0) + 1
+                self.last_stop_clean = False
+            case ServiceStopped():
+                self.last_stop_clean = fact.clean
+            case ReconciliationFinished():
+                self.mismatches = dict(fact.mismatches)
+                if fact.clean:
+                    self.ever_reconciled, self.reconciled_at = True, fact.at
+            case PositionAdopted():
+                self.targets.pop(fact.line.instrument.symbol, None)
+            case OrderStateChanged():
+                self._forget_volatile(fact.order_ref)
+            case _:
+                pass
+
+    def _forget_volatile(self, order_ref: str) -> None:
+        order = self.orders.get(order_ref)
+        if order is not None and order.final:
+            self.awaited_fills.pop(order_ref, None)
+            self.cancel_sent_ns.pop(order_ref, None)
+            self.reject_hints.pop(order_ref, None)
+            self.unmet.add(order.symbol)
+
+    # -- values
+
+    def marks(self) -> dict[str, Decimal | None]:
+        """The mark of every configured instrument; None where there is no quote yet."""
+        return {symbol: self.market_data.mark(symbol, i.tick_size) for symbol, i in self.instruments.items()}
+
+    def rate(self, currency: str) -> Decimal | None:
+        """Base currency for one unit of ``currency``; None when the broker has not said."""
+        return Decimal(1) if currency == self.settings.base_currency else self.link.rates.get(currency)
+
+    def session_net(self) -> Decimal | None:
+        """This session's net P&L in the base currency; None when a part is not known."""
+        pnl = self.ledger.pnl_base(self.marks(), self.link.rates, session=True)
+        if pnl is None or pnl.unrealized is None:
+            return None
+        return pnl.realized + pnl.unrealized - pnl.commission
+
+    def gross_exposure(self) -> Decimal | None:
+        """Σ |value| of positions and of orders that open one, in the base currency; None when not known."""
+        total = ZERO
+        for symbol, instrument in self.instruments.items():
+            working = sum((o.remaining for o in self.orders.open_for(symbol) if not _reduces(o.approved)), ZERO)
+            units = abs(self.ledger.position(symbol)) + working
+            if units == 0:
+                continue
+            mark, rate = self.market_data.mark(symbol, instrument.tick_size), self.rate(instrument.currency)
+            if mark is None or rate is None:
+                return None
+            total += units * mark * instrument.multiplier * rate
+        return total
+
+
+def _reduces(approved: object) -> bool:
+    return bool(getattr(approved, "reduces", False))
+
+
+class Step:
+    """What one event leads to: facts in order, and the commands that may leave once those are durable."""
+
+    __slots__ = ("_core", "commands", "facts")
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.facts: list[AnyFact] = []
+        self.commands: list[Command] = []
+
+    def emit(self, fact: AnyFact) -> None:
+        """Change the state by ``fact`` and tell it; state changes before anyone is told."""
+        if isinstance(fact, DurableFact):
+            self._core.apply(fact)
+        self._core.statistics.observe(fact)
+        self.facts.append(fact)
+
+    def send(self, command: Command) -> None:
+        self.commands.append(command)
+
+    def durable(self) -> list[AnyDurableFact]:
+        """The facts that must be in the journal before a command of this step leaves."""
+        return [fact for fact in self.facts if isinstance(fact, DurableFact)]

@@ -1,0 +1,329 @@
+"""From a quote to an order: strategy, plan, risk, intent.
+
+Rules: a strategy that raises or answers nonsense is suspended, and only exits are allowed from then on. A
+target that could not be reached is tried again with growing pauses. An order's intent is a durable fact of
+the same step, so it is in the journal before its command leaves.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from trader import risk
+from trader.clock import NANOSECONDS_PER_SECOND
+from trader.contracts import ZERO, Instrument, TradingState
+from trader.engine.core import Core, Step
+from trader.engine.order_flow import cancel, delay_next_order
+from trader.events import (
+    Approved,
+    BadTickDropped,
+    DecisionMade,
+    DecisionOutcome,
+    DuplicateOrderBlocked,
+    Intent,
+    IntentRefused,
+    OrderIntended,
+    PlaceOrder,
+    QuoteReceived,
+    RiskRule,
+    ScheduleFired,
+    SignalChanged,
+    StrategyFailed,
+    TradingStateChanged,
+)
+from trader.execution import Cancel, Wanted, plan
+from trader.session import CalendarExpired, Session
+from trader.strategy.api import MarketView, Target
+
+OUTCOME_OF_RULE = {
+    RiskRule.STALE_QUOTE: DecisionOutcome.STALE,
+    RiskRule.NO_QUOTE: DecisionOutcome.STALE,
+}
+STATES_WITHOUT_ORDERS = (TradingState.HALTED, TradingState.PANIC)
+
+
+def on_quote(core: Core, step: Step, event: QuoteReceived) -> None:
+    quote = event.quote
+    bad = core.market_data.accept(quote)
+    if bad is not None:
+        step.emit(BadTickDropped(at=quote.at, symbol=quote.symbol, reason=bad))
+        return
+    session = session_of(core, quote.at)
+    core.decided_ns = event.received_ns
+    if session is not None and not core.strategy_suspended:
+        _decide(core, step, event, session)
+    if quote.symbol in core.unmet:
+        pursue(core, step, quote.symbol)
+
+
+def on_schedule(core: Core, step: Step, event: ScheduleFired) -> None:
+    session = session_of(core, event.at)
+    if session is None or core.strategy_suspended:
+        return
+    core.decided_ns = event.monotonic_ns
+    try:
+        targets = tuple(core.strategy.on_schedule(_view(core, event.at, session)))
+    except Exception as error:  # noqa: BLE001 - a strategy is foreign code: whatever it raises suspends it
+        suspend_strategy(core, step, "", repr(error))
+        return
+    _take_targets(core, step, targets)
+
+
+def session_of(core: Core, moment: datetime) -> Session | None:
+    """The session that ``moment`` belongs to; looked up only when the last answer does not cover it."""
+    session = core.session
+    if session is not None and session.opens_at <= moment < session.closes_at:
+        return session
+    if core.closed_from <= moment < core.closed_until:
+        return None
+    return _look_up_session(core, moment)
+
+
+def _look_up_session(core: Core, moment: datetime) -> Session | None:
+    try:
+        core.session = core.calendar.session_at(moment)
+        if core.session is None:
+            core.closed_from, core.closed_until = moment, core.calendar.next_session(moment).opens_at
+        core.calendar_problem = ""
+    except CalendarExpired as error:
+        core.session, core.calendar_problem = None, str(error)
+    return core.session
+
+
+def _decide(core: Core, step: Step, event: QuoteReceived, session: Session) -> None:
+    quote = event.quote
+    try:
+        targets = core.strategy.on_quote(quote, _view(core, quote.at, session))
+    except Exception as error:  # noqa: BLE001 - a strategy is foreign code: whatever it raises suspends it
+        suspend_strategy(core, step, quote.symbol, repr(error))
+        return
+    if targets:
+        _take_targets(core, step, targets)
+    else:
+        core.statistics.hold(core.strategy.name, _since_tick_s(core))
+
+
+def _view(core: Core, at: datetime, session: Session) -> MarketView:
+    return MarketView(
+        at=at,
+        quotes=core.market_data.quotes,
+        instruments=core.instruments,
+        targets=core.targets,
+        session_closes_at=session.closes_at,
+        capital=core.settings.strategy.capital,
+    )
+
+
+def _since_tick_s(core: Core) -> float:
+    return (core.clock.monotonic_ns() - core.decided_ns) / NANOSECONDS_PER_SECOND
+
+
+def _take_targets(core: Core, step: Step, targets: Iterable[Target]) -> None:
+    for target in targets:
+        problem = _nonsense(core, target)
+        if problem:
+            suspend_strategy(core, step, getattr(target, "symbol", ""), problem)
+            return
+        previous = core.targets.get(target.symbol, ZERO)
+        if target.quantity != previous or target.symbol not in core.targets:
+            _signal(core, step, target, previous)
+
+
+def _nonsense(core: Core, target: object) -> str:
+    if not isinstance(target, Target):
+        return f"answered {target!r} instead of a Target"
+    if target.symbol not in core.instruments:
+        return f"wants {target.symbol!r}, which is not configured"
+    quantity = target.quantity
+    if not _is_whole(quantity):
+        return f"wants {quantity!r} of {target.symbol}; a quantity must be a whole Decimal"
+    return ""
+
+
+def _is_whole(quantity: object) -> bool:
+    return isinstance(quantity, Decimal) and quantity.is_finite() and quantity == quantity.to_integral_value()
+
+
+def _signal(core: Core, step: Step, target: Target, previous: Decimal) -> None:
+    quote = core.market_data.quotes.get(target.symbol)
+    step.emit(
+        SignalChanged(
+            at=quote.at if quote else core.now(),
+            strategy=core.strategy.name,
+            symbol=target.symbol,
+            previous=previous,
+            target=target.quantity,
+            price=quote.mid if quote else 0.0,
+            reason=target.reason,
+        )
+    )
+    core.retry_at.pop(target.symbol, None)
+    core.retry_s.pop(target.symbol, None)
+    core.unmet.add(target.symbol)
+
+
+def suspend_strategy(core: Core, step: Step, symbol: str, error: str) -> None:
+    """Stop asking the strategy and allow only exits, until an operator resumes."""
+    now = core.now()
+    core.strategy_suspended = error
+    step.emit(StrategyFailed(at=now, strategy=core.strategy.name, symbol=symbol, error=error))
+    step.emit(_decision(core, symbol, DecisionOutcome.ERROR))
+    if core.trading_state is TradingState.ACTIVE:
+        reason = f"strategy {core.strategy.name} failed: {error}"
+        step.emit(
+            TradingStateChanged(
+                at=now, old=TradingState.ACTIVE, new=TradingState.REDUCE_ONLY, source="strategy", reason=reason
+            )
+        )
+
+
+def _decision(core: Core, symbol: str, outcome: DecisionOutcome) -> DecisionMade:
+    now = core.now()
+    return DecisionMade(
+        at=now,
+        strategy=core.strategy.name,
+        symbol=symbol,
+        outcome=outcome,
+        duration_s=_since_tick_s(core),
+        data_age_s=max(core.market_data.age_s(symbol, now) or 0.0, 0.0),
+    )
+
+
+# -- towards the target
+
+
+def pursue_all(core: Core, step: Step) -> None:
+    for symbol in sorted(core.unmet):
+        pursue(core, step, symbol)
+
+
+def pursue(core: Core, step: Step, symbol: str) -> None:
+    """Take the next step from what is held towards what is wanted in ``symbol``."""
+    instrument = core.instruments.get(symbol)
+    wanted = _wanted(core, instrument) if instrument else None
+    if (
+        wanted is None
+        or core.trading_state in STATES_WITHOUT_ORDERS
+        or (core.stopping and not core.settings.stop.flatten)
+    ):
+        core.unmet.discard(symbol)
+        return
+    working = core.orders.open_for(symbol)
+    position = core.ledger.position(symbol)
+    if not working and position == wanted.target:
+        core.unmet.discard(symbol)
+        return
+    quote = core.market_data.quotes.get(symbol)
+    limits = core.settings.risk
+    if not working and _must_wait(core, symbol):
+        return
+    match plan(wanted, position, working, quote, core.settings.execution, limits.max_order_quantity):
+        case Cancel() as superseded:
+            _cancel_superseded(core, step, superseded)
+        case Intent() as intent:
+            submit(core, step, intent)
+        case None:
+            pass
+
+
+def _may_not_order(core: Core) -> bool:
+    stopping_as_is = bool(core.stopping) and not core.settings.stop.flatten
+    return stopping_as_is or core.trading_state in STATES_WITHOUT_ORDERS
+
+
+def _must_wait(core: Core, symbol: str) -> bool:
+    retry_at = core.retry_at.get(symbol)
+    return retry_at is not None and core.now() < retry_at
+
+
+def _wanted(core: Core, instrument: Instrument) -> Wanted | None:
+    symbol = instrument.symbol
+    target = core.targets.get(symbol)
+    if target is None:
+        return None
+    reason = "target"
+    if core.stopping:
+        target, reason = ZERO, core.stopping
+    elif in_flatten_window(core):
+        target, reason = ZERO, "flat before the close"
+    return Wanted(
+        instrument=instrument, target=target, strategy=core.strategy.name, reason=reason, decided_ns=core.decided_ns
+    )
+
+
+def in_flatten_window(core: Core) -> bool:
+    return _closes_within(core, core.settings.session.flatten_before_close_s)
+
+
+def _closes_within(core: Core, seconds: float) -> bool:
+    if core.session is None or seconds == 0:
+        return False
+    return core.session.closes_at - core.now() <= timedelta(seconds=seconds)
+
+
+def _cancel_superseded(core: Core, step: Step, superseded: Cancel) -> None:
+    order = core.orders.get(superseded.order_ref)
+    if order is not None and core.link.usable:
+        cancel(core, step, order, superseded.reason)
+
+
+def submit(core: Core, step: Step, intent: Intent) -> None:
+    """Ask risk; place what it approves, tell what it refuses."""
+    terms = intent.terms
+    verdict = risk.check(intent, risk_context(core, terms.symbol))
+    if isinstance(verdict, Approved):
+        outcome = DecisionOutcome.EXIT if verdict.reduces else DecisionOutcome.ENTER
+        step.emit(_decision(core, terms.symbol, outcome))
+        place(core, step, verdict, core.instruments[terms.symbol])
+        return
+    now = core.now()
+    step.emit(
+        IntentRefused(
+            at=now,
+            strategy=intent.strategy,
+            symbol=terms.symbol,
+            side=terms.side,
+            quantity=terms.quantity,
+            rule=verdict.rule,
+            detail=verdict.detail,
+        )
+    )
+    if verdict.rule is RiskRule.DUPLICATE:
+        step.emit(DuplicateOrderBlocked(at=now, symbol=terms.symbol, order_ref="", detail=verdict.detail))
+    step.emit(_decision(core, terms.symbol, OUTCOME_OF_RULE.get(verdict.rule, DecisionOutcome.BLOCKED)))
+    delay_next_order(core, terms.symbol)
+
+
+def place(core: Core, step: Step, approved: Approved, instrument: Instrument) -> str:
+    """Write the intent ahead and hand the order over; returns its reference."""
+    core.order_count += 1
+    order_ref = f"ibt-{core.run_id}-{core.order_count}"
+    order_id = core.orders.next_order_id
+    now = core.now()
+    core.recent_orders.append(now)
+    step.emit(OrderIntended(at=now, order_ref=order_ref, order_id=order_id, approved=approved))
+    step.send(PlaceOrder(approved=approved, instrument=instrument, order_ref=order_ref, order_id=order_id))
+    return order_ref
+
+
+def risk_context(core: Core, symbol: str) -> risk.RiskContext:
+    now = core.now()
+    instrument = core.instruments.get(symbol)
+    minute_ago = now - timedelta(minutes=1)
+    return risk.RiskContext(
+        now=now,
+        limits=core.settings.risk,
+        state=core.trading_state,
+        problems=core.problems,
+        session_open=session_of(core, now) is not None,
+        entries_allowed=not core.stopping and not _closes_within(core, core.settings.session.no_entries_before_close_s),
+        instrument=instrument,
+        position=core.ledger.position(symbol),
+        open_orders=core.orders.open(),
+        orders_last_minute=sum(1 for at in core.recent_orders if at > minute_ago),
+        quote=core.market_data.quotes.get(symbol),
+        quote_stale=core.market_data.is_stale(symbol, now),
+        rate=core.rate(instrument.currency) if instrument else None,
+        gross_exposure=core.gross_exposure(),
+        session_net_pnl=core.session_net(),
+    )

@@ -1,0 +1,234 @@
+"""The link, and agreeing with the broker: the one path of a start, a reconnect and a doubt.
+
+Rules: trading is enabled by a complete and clean answer only. An answer that did not come is asked for
+again, with growing pauses. A difference in positions is believed when two answers in a row show it, because
+a fill may fall between two of them. On the very first start the broker's positions become ours.
+"""
+
+from trader.clock import NANOSECONDS_PER_SECOND
+from trader.engine.core import Core, Step
+from trader.engine.order_flow import advance, book_commission, book_execution, send_cancel
+from trader.events import (
+    BrokerConnectedReceived,
+    BrokerDisconnectedReceived,
+    BrokerStateReceived,
+    CancelOrder,
+    ExecutionIgnored,
+    MismatchFound,
+    MismatchKind,
+    OrderAdopted,
+    OrderIdsReserved,
+    OrderLine,
+    OrderTrigger,
+    PositionAdopted,
+    PositionReceived,
+    ReconciliationFinished,
+    RequestBrokerState,
+    Resubscribe,
+    UpstreamLostReceived,
+    UpstreamRestoredReceived,
+)
+from trader.reconcile import Mismatch, OrderFindings, order_findings, position_mismatches, unanswered
+
+# Orders sent less than this before the question may still be on their way to where the answer comes from.
+SETTLED_AFTER_NS = 2 * NANOSECONDS_PER_SECOND
+OUR_REFERENCES = "ibt-"
+
+
+def on_connected(core: Core, step: Step, event: BrokerConnectedReceived) -> None:
+    link = core.link
+    link.connected = link.upstream = True
+    link.client_id, link.server_version = event.client_id, event.server_version
+    link.clock_offset_s = event.clock_offset_s
+    step.emit(OrderIdsReserved(at=event.at, next_order_id=max(event.next_valid_id, core.orders.next_order_id)))
+    ask(core, step, "connected")
+
+
+def on_disconnected(core: Core, step: Step, event: BrokerDisconnectedReceived) -> None:
+    link = core.link
+    link.connected = link.upstream = False
+    link.lose_agreement("not reconciled since the disconnect")
+    link.asked_ns = link.next_ask_ns = None
+    link.farms.clear()
+    core.market_data.subscriptions.clear()
+    doubt_open_orders(core, step, f"disconnected: {event.reason}")
+
+
+def doubt_open_orders(core: Core, step: Step, detail: str) -> None:
+    """The fate of every open order is unknown until the broker has been asked."""
+    for order in core.orders.open():
+        advance(core, step, order, OrderTrigger.LINK_LOST, detail)
+
+
+def on_upstream_lost(core: Core, step: Step, event: UpstreamLostReceived) -> None:
+    core.link.upstream = False
+    core.link.lose_agreement(f"the gateway lost IB's servers ({event.code})")
+
+
+def on_upstream_restored(core: Core, step: Step, event: UpstreamRestoredReceived) -> None:
+    core.link.upstream = True
+    if event.data_lost:
+        step.send(Resubscribe())
+    ask(core, step, f"upstream restored ({event.code})")
+
+
+def on_position(core: Core, step: Step, event: PositionReceived) -> None:
+    """A position changed at the broker: when it is not what the books say, find out why, soon."""
+    symbol = event.line.instrument.symbol
+    if core.link.reconciled and core.ledger.position(symbol) != event.line.quantity:
+        ask_after(core, 1.0)
+
+
+def ask(core: Core, step: Step, reason: str) -> None:
+    """Ask the broker for everything now, unless a question is already under way."""
+    now_ns = core.clock.monotonic_ns()
+    patience_ns = int(4 * core.settings.gateway.request_timeout_s * NANOSECONDS_PER_SECOND)
+    if core.link.asked_ns is not None and now_ns - core.link.asked_ns < patience_ns:
+        ask_after(core, 1.0)
+        return
+    core.link.asked_ns, core.link.next_ask_ns = now_ns, None
+    step.send(RequestBrokerState(reason=reason))
+
+
+def ask_after(core: Core, wait_s: float) -> None:
+    """Ask in ``wait_s`` seconds, or sooner when that is already planned."""
+    due_ns = core.clock.monotonic_ns() + int(wait_s * NANOSECONDS_PER_SECOND)
+    planned = core.link.next_ask_ns
+    core.link.next_ask_ns = due_ns if planned is None else min(planned, due_ns)
+
+
+def on_broker_state(core: Core, step: Step, event: BrokerStateReceived) -> None:
+    """Take the broker's answers in: executions first, then orders, then compare positions."""
+    core.link.asked_ns = None
+    missing = unanswered(event)
+    if not core.ever_reconciled and not core.orders.open():
+        if missing:
+            _not_yet(core, step, event, missing, ())
+            return
+        _adopt_everything(core, step, event)
+    _take_executions(core, step, event)
+    findings = order_findings(core.orders, event, _settled(core, event))
+    _apply_orders(core, step, findings)
+    differences = position_mismatches(core.ledger.positions(), event)
+    if differences and core.link.accept_positions and event.positions is not None:
+        _accept_positions(core, step, event, differences)
+        differences = ()
+    if missing or (differences and differences != core.link.suspected):
+        core.link.suspected = differences
+        _not_yet(core, step, event, missing, ())
+        return
+    _conclude(core, step, event, differences + _foreign(findings))
+
+
+def _adopt_everything(core: Core, step: Step, event: BrokerStateReceived) -> None:
+    for line in event.executions or ():
+        if not core.ledger.knows(line.exec_id):
+            step.emit(ExecutionIgnored(at=core.now(), line=line, reason="part of the position that was adopted"))
+    for position in event.positions or ():
+        step.emit(PositionAdopted(at=core.now(), line=position))
+
+
+def _accept_positions(core: Core, step: Step, event: BrokerStateReceived, differences: tuple[Mismatch, ...]) -> None:
+    core.link.accept_positions = False
+    theirs = {line.instrument.symbol: line for line in event.positions or ()}
+    instruments = {book.instrument.symbol: book.instrument for book in core.ledger.books()}
+    for difference in differences:
+        line = theirs.get(difference.subject)
+        if line is None:
+            line = core.ledger.flat_line(instruments[difference.subject])
+        step.emit(PositionAdopted(at=core.now(), line=line))
+
+
+def _take_executions(core: Core, step: Step, event: BrokerStateReceived) -> None:
+    received_ns = core.clock.monotonic_ns()
+    for line in event.executions or ():
+        book_execution(core, step, line, received_ns)
+    for commission in event.commissions:
+        if core.ledger.knows(commission.exec_id):
+            book_commission(core, step, commission)
+
+
+def _settled(core: Core, event: BrokerStateReceived) -> frozenset[str]:
+    latest_ns = event.requested_ns - SETTLED_AFTER_NS
+    return frozenset(o.order_ref for o in core.orders.open() if core.sent_ns.get(o.order_ref, 0) <= latest_ns)
+
+
+def _apply_orders(core: Core, step: Step, findings: OrderFindings) -> None:
+    for update in findings.updates:
+        order = core.orders.get(update.order_ref)
+        if order is not None:
+            advance(core, step, order, update.trigger, update.detail, update.perm_id)
+            if order.cancel_reason is not None and not order.final:
+                send_cancel(core, step, order)
+    for line in findings.foreign:
+        if line.order_ref.startswith(OUR_REFERENCES) and core.orders.get(line.order_ref) is None:
+            step.emit(OrderAdopted(at=core.now(), line=line))
+    for line in findings.duplicates:
+        step.send(CancelOrder(order_ref=line.order_ref, order_id=line.order_id))
+
+
+def _foreign(findings: OrderFindings) -> tuple[Mismatch, ...]:
+    others = [line for line in findings.foreign if not line.order_ref.startswith(OUR_REFERENCES)]
+    return tuple(
+        Mismatch(MismatchKind.ORDER, _name(line), ours, str(line.status))
+        for lines, ours in ((others, "not ours"), (findings.duplicates, "alive twice"))
+        for line in lines
+    )
+
+
+def _name(line: OrderLine) -> str:
+    return f"{line.symbol} permId {line.perm_id}"
+
+
+def _not_yet(
+    core: Core, step: Step, event: BrokerStateReceived, missing: tuple[str, ...], mismatches: tuple[Mismatch, ...]
+) -> None:
+    link = core.link
+    what = f"no answer about {', '.join(missing)}" if missing else "positions differ, asking again"
+    link.reconciled, link.reconcile_problem = False, f"not reconciled: {what}"
+    ask_after(core, link.back_off())
+    _tell(core, step, event, False, missing, mismatches)
+
+
+def _conclude(core: Core, step: Step, event: BrokerStateReceived, mismatches: tuple[Mismatch, ...]) -> None:
+    link = core.link
+    positions = [m for m in mismatches if m.kind is MismatchKind.POSITION]
+    for mismatch in mismatches:
+        step.emit(
+            MismatchFound(
+                at=core.now(),
+                kind=mismatch.kind,
+                subject=mismatch.subject,
+                ours=mismatch.ours,
+                theirs=mismatch.theirs,
+            )
+        )
+    link.reconciled = not positions and link.usable
+    if positions:
+        worst = positions[0]
+        link.reconcile_problem = (
+            f"{len(positions)} positions differ from the broker's, first {worst.subject}: ours {worst.ours}, "
+            f"theirs {worst.theirs} (trader resume --accept-positions takes the broker's)"
+        )
+        ask_after(core, link.back_off())
+    else:
+        link.retry_s, link.suspected = 1.0, ()
+        ask_after(core, core.settings.gateway.reconcile_interval_s)
+    _tell(core, step, event, not positions, (), mismatches)
+
+
+def _tell(
+    core: Core,
+    step: Step,
+    event: BrokerStateReceived,
+    clean: bool,
+    missing: tuple[str, ...],
+    mismatches: tuple[Mismatch, ...],
+) -> None:
+    counts: dict[MismatchKind, int] = {}
+    for mismatch in mismatches:
+        counts[mismatch.kind] = counts.get(mismatch.kind, 0) + 1
+    duration_s = (core.clock.monotonic_ns() - event.requested_ns) / NANOSECONDS_PER_SECOND
+    step.emit(
+        ReconciliationFinished(at=core.now(), clean=clean, unanswered=missing, mismatches=counts, duration_s=duration_s)
+    )

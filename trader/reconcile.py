@@ -1,0 +1,122 @@
+"""The broker's truth against ours: pure comparisons, no decisions.
+
+Rules: an answer that did not come is ``None`` and leads to nothing; an empty answer means "none". Orders
+are matched by reference, then permId, never by order id alone. An order of ours that none of open orders,
+completed orders and executions know is "not found" only when all three answered and it was sent well
+before they were asked.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import msgspec
+
+from trader.contracts import ZERO
+from trader.events import (
+    BrokerOrderStatus,
+    BrokerStateReceived,
+    MismatchKind,
+    OrderLine,
+    OrderTrigger,
+)
+from trader.orders import Order, Orders
+
+DEAD_STATUSES = frozenset({BrokerOrderStatus.CANCELLED, BrokerOrderStatus.API_CANCELLED, BrokerOrderStatus.INACTIVE})
+
+
+class OrderUpdate(msgspec.Struct, frozen=True, gc=False):
+    """What the broker's answers say happened to one order of ours."""
+
+    order_ref: str
+    trigger: OrderTrigger
+    perm_id: int
+    detail: str
+
+
+class Mismatch(msgspec.Struct, frozen=True, gc=False):
+    kind: MismatchKind
+    subject: str
+    ours: str
+    theirs: str
+
+
+class OrderFindings(msgspec.Struct, frozen=True):
+    """``foreign`` are live orders that are not in our books; ``duplicates`` live beyond the first of a reference."""
+
+    updates: tuple[OrderUpdate, ...]
+    foreign: tuple[OrderLine, ...]
+    duplicates: tuple[OrderLine, ...]
+
+
+def unanswered(state: BrokerStateReceived) -> tuple[str, ...]:
+    """The names of the requests whose answer is not known."""
+    answers = {
+        "positions": state.positions,
+        "open orders": state.open_orders,
+        "completed orders": state.completed_orders,
+        "executions": state.executions,
+    }
+    return tuple(name for name, answer in answers.items() if answer is None)
+
+
+def order_findings(orders: Orders, state: BrokerStateReceived, settled: frozenset[str]) -> OrderFindings:
+    """Compare the order books. ``settled`` are the references sent long enough before the request."""
+    live: dict[str, OrderLine] = {}
+    foreign: list[OrderLine] = []
+    duplicates: list[OrderLine] = []
+    for line in state.open_orders or ():
+        order = orders.find(order_ref=line.order_ref, perm_id=line.perm_id)
+        if order is None:
+            foreign.append(line)
+        elif order.order_ref in live:
+            duplicates.append(line)
+        else:
+            live[order.order_ref] = line
+    updates = [
+        OrderUpdate(ref, OrderTrigger.FOUND_OPEN, line.perm_id, f"open at the broker: {line.status}")
+        for ref, line in live.items()
+    ]
+    completed = _completed_by_ref(orders, state)
+    for order in orders.open():
+        if order.order_ref not in live:
+            update = _gone(order, completed.get(order.order_ref), state, order.order_ref in settled)
+            if update is not None:
+                updates.append(update)
+    return OrderFindings(tuple(updates), tuple(foreign), tuple(duplicates))
+
+
+def _completed_by_ref(orders: Orders, state: BrokerStateReceived) -> dict[str, OrderLine]:
+    found: dict[str, OrderLine] = {}
+    for line in state.completed_orders or ():
+        order = orders.find(order_ref=line.order_ref, perm_id=line.perm_id)
+        if order is not None:
+            found[order.order_ref] = line
+    return found
+
+
+def _gone(order: Order, completed: OrderLine | None, state: BrokerStateReceived, settled: bool) -> OrderUpdate | None:
+    if state.open_orders is None:
+        return None
+    if completed is not None and completed.status in DEAD_STATUSES:
+        return OrderUpdate(order.order_ref, OrderTrigger.CANCELLED, completed.perm_id, "completed at the broker")
+    if completed is not None:
+        return None  # filled: its executions say so, and they decide
+    complete = state.completed_orders is not None and state.executions is not None
+    if complete and settled:
+        return OrderUpdate(order.order_ref, OrderTrigger.NOT_FOUND, 0, "the broker does not know it")
+    return None
+
+
+def position_mismatches(ours: Mapping[str, Decimal], state: BrokerStateReceived) -> tuple[Mismatch, ...]:
+    """Positions that differ; empty also when the broker's positions are not known."""
+    if state.positions is None:
+        return ()
+    theirs: dict[str, Decimal] = {}
+    for line in state.positions:
+        symbol = line.instrument.symbol
+        theirs[symbol] = theirs.get(symbol, ZERO) + line.quantity
+    return tuple(
+        Mismatch(MismatchKind.POSITION, symbol, str(ours.get(symbol, ZERO)), str(theirs.get(symbol, ZERO)))
+        for symbol in sorted(ours.keys() | theirs.keys())
+        if ours.get(symbol, ZERO) != theirs.get(symbol, ZERO)
+    )
