@@ -1,0 +1,186 @@
+"""The service's own engine over a recording, on virtual time, without sockets.
+
+Rules: the same engine, strategy, risk and ledger as the service; what differs is where events come from and
+that time is moved by them. The same files, settings and seed give the same facts. While data flows or an
+order is under way a timer elapses every virtual second; in a silence, on whole minutes, so that sessions
+open and close when they do.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from trader.clock import NANOSECONDS_PER_SECOND, Clock, ManualClock, SystemClock
+from trader.contracts import TradingMode
+from trader.engine import Engine, Step
+from trader.events import AnyFact, ScheduleFired, StartReason, TimerElapsed
+from trader.replay import setup
+from trader.replay.result import FACTS_MAX, ReplayError, ReplayResult
+from trader.replay.sampler import Sampler
+from trader.replay.schedule import fire_times
+from trader.session import SessionCalendar
+from trader.settings import Settings
+from trader.simulator.contract_book import ContractBook
+from trader.simulator.exchange import Exchange
+from trader.simulator.inprocess import InProcessGateway
+from trader.simulator.market import MarketError
+from trader.simulator.model import Report
+from trader.simulator.options import ExchangeOptions
+from trader.simulator.recorded import RecordedMarket
+
+TIMER_STEP: Final = timedelta(seconds=1)
+SILENT_STEP: Final = timedelta(minutes=1)
+SETTLE_LIMIT: Final = timedelta(minutes=2)
+RUN_ID: Final = "replay"
+
+
+def run_replay(
+    files: Sequence[Path],
+    settings: Settings | None = None,
+    *,
+    latency: timedelta = timedelta(0),
+    seed: int = 0,
+    stopwatch: Clock | None = None,
+) -> ReplayResult:
+    """Replay ``files`` in the order of their times; raises ReplayError with one sentence.
+
+    ``settings`` None trades every recorded symbol with the defaults. ``latency`` is the virtual time from an
+    order's sending to its arrival at the exchange. ``stopwatch`` measures how long the replay takes.
+    """
+    watch = stopwatch or SystemClock()
+    started_ns = watch.monotonic_ns()
+    market = setup.open_market(files)
+    symbols = market.symbols
+    chosen = _virtual(settings or setup.default_settings(symbols))
+    replay = _Replay(market, chosen, latency, seed)
+    try:
+        replay.run()
+    except MarketError as error:
+        raise ReplayError(str(error)) from error
+    return ReplayResult(
+        files=tuple(str(path) for path in files),
+        settings=chosen,
+        started_at=market.start,
+        ended_at=replay.ended_at,
+        rows=replay.rows,
+        quotes=replay.quotes,
+        trades=replay.trades,
+        facts=tuple(replay.facts),
+        equity=replay.sampler.equity(replay.facts, chosen.base_currency),
+        prices=replay.sampler.prices(),
+        snapshot=replay.engine.snapshot(),
+        wall_s=(watch.monotonic_ns() - started_ns) / NANOSECONDS_PER_SECOND,
+    )
+
+
+def _virtual(settings: Settings) -> Settings:
+    """A replay is simulated whatever the configuration says, and touches no account."""
+    return settings.model_copy(update={"mode": TradingMode.SIMULATED, "account": ""})
+
+
+class _Replay:
+    """One run: the engine, the gateway, and the loop that moves time."""
+
+    def __init__(self, market: RecordedMarket, settings: Settings, latency: timedelta, seed: int) -> None:
+        self._market = market
+        calendar = setup.load_calendar(settings)
+        setup.require_covered(calendar, market.start)
+        self._clock = ManualClock(market.start)
+        book = ContractBook(market.symbols, market.start.date())
+        instruments = setup.qualify(settings, book, market.symbols)
+        options = ExchangeOptions(base_currency=settings.base_currency, hours=setup.hours_of(settings), history_bars=0)
+        exchange = Exchange(book, options, market.start, seed, _before_the_gateway)
+        self.gateway = InProcessGateway(
+            exchange,
+            instruments,
+            self._clock,
+            self._receive,
+            client_id=settings.gateway.client_id,
+            latency=latency,
+        )
+        exchange.listener = self.gateway.listen
+        strategy = setup.build_strategy(settings, instruments)
+        self.engine = Engine(settings, instruments, strategy, calendar, self._clock, RUN_ID)
+        self.sampler = Sampler(self.engine.snapshot, self.gateway.quotes)
+        self._schedule = fire_times(settings.strategy.schedule, market.start)
+        self._next_fire = next(self._schedule, None)
+        self._timer_at = market.start
+        self.facts: list[AnyFact] = []
+        self.rows = self.quotes = self.trades = 0
+
+    @property
+    def ended_at(self) -> datetime:
+        return self._clock.now()
+
+    def run(self) -> None:
+        """Start, feed every row, and let what is under way at the end arrive."""
+        self._take(self.engine.start(StartReason.MANUAL))
+        self.gateway.connect()
+        self.gateway.flush()
+        self._feed()
+        self._settle()
+
+    def _feed(self) -> None:
+        """The hot loop: a row of an instrument that is not traded costs one look-up."""
+        traded = self.gateway.symbols_by_market_key
+        apply = self.gateway.apply
+        for event in self._market.events():
+            self.rows += 1
+            if event.symbol not in traded:
+                continue
+            if event.at >= self._timer_at:
+                self._elapse(event.at)
+            if event.bid is not None or event.ask is not None:
+                self.quotes += 1
+            if event.last is not None:
+                self.trades += 1
+            apply(event)
+
+    def _elapse(self, until: datetime) -> None:
+        """Let timers elapse up to and including ``until``."""
+        while self._timer_at <= until:
+            at = self._timer_at
+            self.gateway.advance_to(at)
+            self._fire_schedule(at)
+            self._receive(TimerElapsed(at=at, monotonic_ns=self._clock.monotonic_ns()))
+            self.gateway.flush()
+            self.sampler.sample(at)
+            self._timer_at = self._next_timer(at, until)
+
+    def _next_timer(self, at: datetime, until: datetime) -> datetime:
+        if until - at <= SILENT_STEP or self.gateway.pending:
+            return at + TIMER_STEP
+        return at.replace(second=0, microsecond=0) + SILENT_STEP
+
+    def _fire_schedule(self, at: datetime) -> None:
+        while self._next_fire is not None and self._next_fire <= at:
+            self._next_fire = next(self._schedule, None)
+            self._receive(
+                ScheduleFired(at=at, strategy=self.engine.strategy_name, monotonic_ns=self._clock.monotonic_ns())
+            )
+
+    def _settle(self) -> None:
+        """After the last row: commissions, cancels and their answers still come; bounded."""
+        limit = self._clock.now() + SETTLE_LIMIT
+        while self.gateway.pending and self._clock.now() < limit:
+            self._elapse(self._clock.now() + TIMER_STEP)
+        self.sampler.finish(self._clock.now())
+
+    def _receive(self, event: AnyFact) -> None:
+        self._take(self.engine.process(event))
+
+    def _take(self, step: Step) -> None:
+        if step.facts:
+            self.facts.extend(step.facts)
+            if len(self.facts) > FACTS_MAX:
+                raise ReplayError(
+                    f"more than {FACTS_MAX:,} facts by {self._clock.now():%Y-%m-%d %H:%M:%S} UTC: "
+                    "replay fewer files or fewer instruments at a time"
+                )
+        for command in step.commands:
+            self.gateway.execute(command)
+
+
+def _before_the_gateway(report: Report) -> None:
+    raise AssertionError(f"the exchange reported {report} before it was wired")
