@@ -1,0 +1,114 @@
+"""What is said over the control socket.
+
+Rules: a command is one word with named arguments; an answer is a result or one sentence that says why not.
+Questions are answered from a snapshot here, the same way wherever the server runs; orders to the service
+(``halt``, ``resume``, …) are its own to carry out.
+"""
+
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import msgspec
+
+from trader.snapshot import Snapshot
+
+T = TypeVar("T")
+MAX_TEXT_CHARACTERS = 500
+
+
+class ControlError(Exception):
+    """A request was refused or could not be made; the text is one sentence for the operator."""
+
+
+class NoServiceError(ControlError):
+    """Nobody listens on the control socket."""
+
+
+class Command(StrEnum):
+    STATUS = "status"
+    POSITIONS = "positions"
+    ORDERS = "orders"
+    HEALTH = "health"
+    HALT = "halt"
+    RESUME = "resume"
+    RELOAD = "reload"
+    PANIC = "panic"
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``arguments`` by command: halt ``reason: str``; resume ``accept_positions: bool``; the others none."""
+
+    command: str
+    arguments: dict[str, Any] = {}
+
+    def text(self, name: str, default: str = "") -> str:
+        """A text argument; raises ControlError when it is something else or over-long."""
+        value = self.arguments.get(name, default)
+        if not isinstance(value, str) or len(value) > MAX_TEXT_CHARACTERS:
+            raise ControlError(f"{self.command}: {name} must be a text of at most {MAX_TEXT_CHARACTERS} characters")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """A yes-or-no argument, no when absent; raises ControlError when it is something else."""
+        value = self.arguments.get(name, False)
+        if not isinstance(value, bool):
+            raise ControlError(f"{self.command}: {name} must be true or false")
+        return value
+
+
+class Response(msgspec.Struct, frozen=True):
+    """``result`` is JSON, or ``error`` says in one sentence why there is none."""
+
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    error: str | None = None
+
+    @classmethod
+    def success(cls, value: object = None) -> "Response":
+        return cls(result=msgspec.Raw(msgspec.json.encode(value)))
+
+    @classmethod
+    def failure(cls, sentence: str) -> "Response":
+        return cls(error=sentence)
+
+    def value(self, kind: type[T]) -> T:
+        """The result as ``kind``; raises ControlError when it is something else."""
+        try:
+            return msgspec.json.decode(self.result, type=kind)
+        except msgspec.DecodeError as error:
+            raise ControlError(
+                f"the service's answer is not understood ({error}); is it of another version?"
+            ) from error
+
+
+class HealthReport(msgspec.Struct, frozen=True):
+    """Whether the service may trade, and in one line why not."""
+
+    ready: bool
+    reason: str
+
+
+def health_of(snapshot: Snapshot) -> HealthReport:
+    state = snapshot.trading_state.value.replace("_", " ")
+    if not snapshot.ready:
+        return HealthReport(ready=False, reason="; ".join(snapshot.problems) or f"not ready ({state})")
+    session = "session open" if snapshot.session_open else "session closed"
+    return HealthReport(ready=True, reason=f"ready, {state}, {session}")
+
+
+def answer_question(request: Request, snapshot: Snapshot) -> Response | None:
+    """The answer to a question about the state; None when the request is not a question."""
+    match request.command:
+        case Command.STATUS:
+            return Response.success(snapshot)
+        case Command.POSITIONS:
+            return Response.success(snapshot.positions)
+        case Command.ORDERS:
+            return Response.success(snapshot.open_orders)
+        case Command.HEALTH:
+            return Response.success(health_of(snapshot))
+        case _:
+            return None
+
+
+def unknown_command(request: Request) -> Response:
+    return Response.failure(f"{request.command!r} is not a command; there are {', '.join(Command)}")
