@@ -104,7 +104,7 @@ BAD_REQUESTS = [
     (b"not json\n", b"the request is not understood"),
     (b"[]\n", b"the request is not understood"),
     (b'{"command": "halt", "colour": 1}\n', b"colour"),
-    (b"x" * ((control.MAX_REQUEST_BYTES + 1)) + b"\n", b"bytes at most"),
+    (b"x" * (control.MAX_REQUEST_BYTES + 1) + b"\n", b"bytes at most"),
 ]
 
 
