@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from trader import recorder_files
 from trader.clock import ManualClock
 from trader.contracts import Quote
 from trader.events import QuoteReceived, TimerElapsed, TradeReceived
-from trader.recorder import QUEUE_MAX_SECONDS, Recorder
-from trader.recorder_files import HEADER, RecordingFiles, number
+from trader.recorder import Recorder
+from trader.recorder import files as recorder_files
+from trader.recorder.files import HEADER, RecordingFiles, number
+from trader.recorder.recording import QUEUE_MAX_SECONDS
 
 START = datetime(2013, 10, 7, 13, 0, tzinfo=UTC)
 Open = Callable[..., Recorder]

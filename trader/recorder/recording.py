@@ -16,7 +16,7 @@ from typing import TypeAlias
 from trader.clock import Clock
 from trader.contracts import Quote
 from trader.events import AnyFact, QuoteReceived, TradeReceived
-from trader.recorder_files import RecordingFiles, Row
+from trader.recorder.files import RecordingFiles, Row
 
 logger = logging.getLogger(__name__)
 
