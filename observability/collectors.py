@@ -23,7 +23,7 @@ from prometheus_client.utils import floatToGoString
 from observability.catalogue import Kind, Metric, core, market_data, orders, risk
 from observability.instruments import Instruments
 from observability.loops import LoopTicks
-from observability.readings import COUNTERS, GAUGES, Number, Readings
+from observability.readings import COUNTERS, GAUGES, Number, Readings, halt_reason, one_hot
 from trader.events import DecisionOutcome
 from trader.snapshot import HistogramView, Snapshot
 
@@ -77,11 +77,20 @@ class SnapshotCollector(Collector):
             family = family_of(metric, read(snapshot))
             if family is not None:
                 yield family
+        yield from self._halted(snapshot)
         yield self._decisions(snapshot)
         activity = snapshot.activity
         yield histogram_of(orders.DECISION_DURATION, activity.decision_duration)
         yield histogram_of(orders.ACK_DURATION, activity.ack_duration)
         yield histogram_of(market_data.AGE_AT_DECISION, activity.data_age)
+
+    def _halted(self, snapshot: Snapshot) -> Iterator[Family]:
+        """Why trading is not active: who said so is in the fact, why in the snapshot."""
+        text = f"{self._instruments.state_source} {snapshot.state_reason}"
+        reason = halt_reason(snapshot.trading_state, text)
+        family = family_of(risk.HALTED, one_hot(risk.HALT_REASONS, reason))
+        if family is not None:
+            yield family
 
     def _decisions(self, snapshot: Snapshot) -> Family:
         """Decisions that were facts, and holds, which are too many to be facts."""

@@ -100,6 +100,7 @@ class Instruments:
         self.reloaded_at: datetime | None = None
         self.config: tuple[str, str] | None = None
         self.trading_state: TradingState | None = None
+        self.state_source = ""
         self._was_connected = False
         self._types_to_send: dict[str, str] = {}
         self._declare_link(registry)
@@ -192,7 +193,7 @@ class Instruments:
     def _control(self, fact: ControlFact) -> None:
         match fact:
             case TradingStateChanged():
-                self.trading_state = fact.new
+                self.trading_state, self.state_source = fact.new, fact.source
             case PanicCompleted():
                 self._flatten_duration.observe(fact.duration_s)
             case PanicRequested() | PanicStepped() | HaltRequested() | ReduceOnlyRequested() | ResumeRequested():

@@ -18,23 +18,22 @@ Number: TypeAlias = float | int | bool | Decimal | datetime
 Readings: TypeAlias = Iterable[tuple[tuple[str, ...], Number | None]]
 Read: TypeAlias = Callable[[Snapshot], Readings]
 
-# What a halt's source or reason contains, and the label it goes under; the first that fits counts.
+# What the source or the reason of a trading state contains, and the label it goes under; the first that fits counts.
 HALT_WORDS: Final = (
     ("daily_loss", ("daily loss", "daily_loss", "loss limit")),
     ("reconciliation", ("reconcil", "mismatch")),
     ("policy", ("policy", "budget")),
     ("strategy", ("strategy",)),
-    ("startup", ("start",)),
-    ("operator", ("operator", "control", "cli", "halt command", "by hand")),
+    ("operator", ("operator", "control", "cli", "by hand")),
 )
 
 
 def halt_reason(state: TradingState, text: str) -> str | None:
-    """The label of ``trader_halted`` for ``state`` entered because of ``text``; None when trading is not halted."""
+    """The label of ``trader_halted`` for ``state`` entered because of ``text``; None when trading is active."""
+    if state is TradingState.ACTIVE:
+        return None
     if state is TradingState.PANIC:
         return "panic"
-    if state is not TradingState.HALTED:
-        return None
     lowered = text.lower()
     return next((label for label, words in HALT_WORDS if any(word in lowered for word in words)), OTHER)
 
@@ -114,7 +113,6 @@ GAUGES: Final[tuple[tuple[Metric, Read], ...]] = (
         ],
     ),
     (risk.MARGIN_CUSHION, lambda s: one(s.risk.margin_cushion_ratio)),
-    (risk.HALTED, lambda s: one_hot(risk.HALT_REASONS, halt_reason(s.trading_state, s.state_reason))),
     (lifecycle.PREVIOUS_EXIT_CLEAN, lambda s: one(s.previous_exit_clean)),
 )
 

@@ -4,6 +4,7 @@ Rules: the caller pays for a put on a queue and nothing else. The queue is bound
 and counted. Stopping handles what is queued, within a limit.
 """
 
+import contextlib
 import queue
 import sys
 import threading
@@ -63,4 +64,5 @@ class Worker(Generic[ItemT]):
         """The first failure goes to stderr as it is: the log itself may be what fails."""
         self.failed += 1
         if self.failed == 1:
-            traceback.print_exc(file=sys.stderr)
+            with contextlib.suppress(OSError, ValueError):
+                traceback.print_exc(file=sys.stderr)

@@ -14,14 +14,14 @@ GROUP: Final = Group("broker")
 RECONNECT_OUTCOMES: Final = ("connected", "failed")
 HEARTBEAT_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 KNOWN_CODES: Final[dict[ErrorClass, tuple[str, ...]]] = {
-    ErrorClass.CONNECTIVITY: ("326", "502", "504", "1100", "1101", "1102"),
+    ErrorClass.CONNECTIVITY: ("326", "502", "504", "1100", "1101", "1102", "2103", "2105"),
     ErrorClass.PACING: ("100",),
-    ErrorClass.MARKET_DATA: ("354", "2103", "2105", "10197"),
-    ErrorClass.ORDER_REJECTED: ("103", "104", "110", "201"),
+    ErrorClass.MARKET_DATA: ("354", "10197"),
+    ErrorClass.ORDER_REJECTED: ("110", "200", "201", "321"),
     ErrorClass.ORDER_CANCELLED: ("202",),
-    ErrorClass.ORDER_LIVE: ("399",),
-    ErrorClass.CANCEL_REFUSED: ("135", "161", "10147"),
-    ErrorClass.REQUEST_FAILED: ("162", "200", "320", "321", "322"),
+    ErrorClass.ORDER_LIVE: ("103", "104", "399"),
+    ErrorClass.CANCEL_REFUSED: ("135", "161", "10147", "10148"),
+    ErrorClass.REQUEST_FAILED: ("162", "200", "321", "322"),
 }
 ERROR_SETS: Final = tuple(
     (str(error_class), code) for error_class in ErrorClass for code in (*KNOWN_CODES.get(error_class, ()), OTHER)

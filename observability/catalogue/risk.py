@@ -9,7 +9,7 @@ GROUP: Final = Group("risk and p&l")
 MAX_CURRENCIES: Final = 8
 COMPONENTS: Final = ("realized", "unrealized", "commission", "fees")
 EXPOSURES: Final = ("gross", "net")
-HALT_REASONS: Final = ("operator", "panic", "daily_loss", "reconciliation", "strategy", "policy", "startup", OTHER)
+HALT_REASONS: Final = ("operator", "panic", "daily_loss", "reconciliation", "strategy", "policy", OTHER)
 FLATTEN_BOUNDS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 CURRENCY: Final = Label("currency", at_most=MAX_CURRENCIES)
@@ -56,7 +56,9 @@ RISK_BLOCKS: Final = GROUP.counter(
     "trader_risk_blocks_total", "Intents that risk refused, by rule.", Label("rule", tuple(RiskRule))
 )
 HALTED: Final = GROUP.gauge(
-    "trader_halted", "1 for the reason that trading is halted for, else 0.", Label("reason", HALT_REASONS)
+    "trader_halted",
+    "1 for the reason why trading is not active (reduce only, halted or panic), else 0.",
+    Label("reason", HALT_REASONS),
 )
 ORDERS_WHILE_HALTED: Final = GROUP.counter(
     "trader_orders_while_halted_total", "Orders decided although the trading state forbade them; must stay 0."
