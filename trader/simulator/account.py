@@ -107,15 +107,19 @@ class Account:
         assert holding.quantity == before + fill.side.sign * fill.quantity, "a position is the sum of its fills"
         return realized
 
+    def has_fill(self, con_id: int, fill_id: str) -> bool:
+        """Whether the day has a fill with this id."""
+        return any(item.fill_id == fill_id for item in self._fills.get(con_id, []))
+
     def correct(self, fill: Fill, contract: ListedContract) -> Decimal | None:
         """Replace the fill of the day with this ``fill_id`` and sum its contract again.
 
         Returns what the corrected fill realized. Raises KeyError when the day has no such fill.
         """
         fills = self._fills.get(fill.con_id, [])
-        index = next((place for place, item in enumerate(fills) if item.fill_id == fill.fill_id), None)
-        if index is None:
+        if not self.has_fill(fill.con_id, fill.fill_id):
             raise KeyError(fill.fill_id)
+        index = next(place for place, item in enumerate(fills) if item.fill_id == fill.fill_id)
         fills[index] = fill
         start = self._day_start.get(fill.con_id)
         holding = start.copy() if start else Holding(flows={})

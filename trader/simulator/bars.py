@@ -55,8 +55,10 @@ def _extend(prices: list[Decimal] | None, price: Decimal) -> list[Decimal]:
     """Add ``price`` to [open, high, low, close]."""
     if prices is None:
         return [price, price, price, price]
-    prices[1] = max(prices[1], price)
-    prices[2] = min(prices[2], price)
+    if price > prices[1]:
+        prices[1] = price
+    elif price < prices[2]:
+        prices[2] = price
     prices[3] = price
     return prices
 
@@ -89,7 +91,7 @@ class BarHistory:
 
     def _fold(self) -> None:
         for event in self._pending:
-            second = int((event.at - _EPOCH) // timedelta(seconds=1))
+            second = int(event.at.timestamp())
             if not self._seconds or self._seconds[-1].second != second:
                 self._seconds.append(_Second(second))
             self._fold_one(self._seconds[-1], event)

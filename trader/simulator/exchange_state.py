@@ -4,22 +4,16 @@ Rules: plain JSON values with a version; decimals and times as text. Orders come
 waiting for; displayed sizes do not, the first quote brings them.
 """
 
-from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
-from trader.contracts import ZERO
-from trader.simulator.account import Account, Fill, Holding
-from trader.simulator.contract_book import ContractBook
-from trader.simulator.executions import ExecutionLog
-from trader.simulator.line import MarketLine
+from trader.simulator.account import Fill, Holding
+from trader.simulator.core import ExchangeCore
 from trader.simulator.model import CommissionReported, Execution, ListedContract, OrderRequest
 from trader.simulator.orders import WorkingOrder
-from trader.simulator.registry import OrderRegistry
-from trader.simulator.valuation import Valuation
 
 VERSION: Final = 1
 
@@ -78,67 +72,52 @@ _COPIED: Final = tuple(name for name in StoredOrder.__struct_fields__ if name !=
 _RESTORED: Final = tuple(name for name in _COPIED if name not in ("request", "contract", "perm_id", "placed_at"))
 
 
-def dump(
-    now: datetime,
-    account: Account,
-    log: ExecutionLog,
-    orders: OrderRegistry,
-    lines: dict[int, MarketLine],
-    valuation: Valuation,
-) -> dict[str, Any]:
+def dump(core: ExchangeCore) -> dict[str, Any]:
     """The state as JSON values."""
-    holdings, day_start, fills = account.dump()
+    holdings, day_start, fills = core.account.dump()
     state = ExchangeState(
         version=VERSION,
-        at=now,
-        contracts={con_id: line.contract for con_id, line in lines.items()},
+        at=core.now,
+        contracts={con_id: line.contract for con_id, line in core.lines.items()},
         holdings=holdings,
         day_start=day_start,
         fills=fills,
-        equity_at_day_start=valuation.equity_at_day_start,
-        executions=log.all(),
-        commissions=log.commissions(),
-        execution_count=log.count,
-        orders=tuple(_store(order) for order in orders.live()),
-        next_order_ids=orders.next_ids,
-        next_perm_id=orders.next_perm_id,
+        equity_at_day_start=core.valuation.equity_at_day_start,
+        executions=core.log.all(),
+        commissions=core.log.commissions(),
+        execution_count=core.log.count,
+        orders=tuple(_store(order) for order in core.orders.live()),
+        next_order_ids=core.orders.next_ids,
+        next_perm_id=core.orders.next_perm_id,
         lines={
             con_id: StoredLine(bid=line.bid, ask=line.ask, last=line.last, close=line.close)
-            for con_id, line in lines.items()
+            for con_id, line in core.lines.items()
         },
     )
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(state))
     return plain
 
 
-def load(
-    plain: dict[str, Any],
-    book: ContractBook,
-    account: Account,
-    log: ExecutionLog,
-    orders: OrderRegistry,
-    line_of: Callable[[ListedContract], MarketLine],
-    valuation: Valuation,
-) -> None:
-    """Put a dumped state into the parts of a new exchange. Raises ValueError when it cannot be used."""
+def load(plain: dict[str, Any], core: ExchangeCore) -> datetime:
+    """Put a dumped state into a new exchange; returns when it was dumped. Raises ValueError if it cannot be used."""
     state = _decode(plain)
     for con_id, contract in state.contracts.items():
-        if book.by_con_id(con_id) is None:
+        if core.book.by_con_id(con_id) is None:
             raise ValueError(f"the state trades {contract.symbol} (contract {con_id}), which this market does not list")
-    account.load(state.holdings, state.day_start, state.fills)
-    valuation.equity_at_day_start = state.equity_at_day_start
-    log.load(state.executions, state.commissions, state.execution_count)
-    orders.next_perm_id = state.next_perm_id
+    core.account.load(state.holdings, state.day_start, state.fills)
+    core.valuation.equity_at_day_start = state.equity_at_day_start
+    core.log.load(state.executions, state.commissions, state.execution_count)
     for con_id, stored in state.lines.items():
-        line = line_of(state.contracts[con_id])
+        line = core.line(state.contracts[con_id])
         line.bid, line.ask, line.last, line.close = stored.bid, stored.ask, stored.last, stored.close
-        line.bid_left = line.ask_left = ZERO
     for stored_order in state.orders:
         order = _restore(stored_order)
-        order.parent = orders.get(stored_order.parent) if stored_order.parent else None
-        orders.add(order)
-        line_of(order.contract).orders.append(order)
-    orders.next_ids.update(state.next_order_ids)
+        order.parent = core.orders.get(stored_order.parent) if stored_order.parent else None
+        core.orders.add(order)
+        core.line(order.contract).orders.append(order)
+    core.orders.next_perm_id = state.next_perm_id
+    core.orders.next_ids.update(state.next_order_ids)
+    return state.at
 
 
 def _decode(plain: dict[str, Any]) -> ExchangeState:

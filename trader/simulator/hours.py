@@ -52,12 +52,18 @@ class TradingHours(msgspec.Struct, frozen=True, kw_only=True):
         """The first regular open after ``moment``, in the local zone."""
         return next(at for at in self._moments(moment, lambda day: (self.opens,)) if at > moment)
 
+    def next_extended_open(self, moment: datetime) -> datetime:
+        """The first extended open after ``moment``, in the local zone."""
+        return next(at for at in self._moments(moment, lambda day: (self.extended_opens,)) if at > moment)
+
     def next_change(self, moment: datetime) -> datetime:
         """The next moment after ``moment`` at which anything about the hours changes; midnight at the latest."""
         following = self._midnight_after(moment)
         if self.always_open:
             return following
-        times = self._moments(moment, lambda day: (self.opens, self._close_of(day), self.extended_closes))
+        times = self._moments(
+            moment, lambda day: (self.extended_opens, self.opens, self._close_of(day), self.extended_closes)
+        )
         return min(following, next((at for at in times if at > moment), following)).astimezone(UTC)
 
     def day_order_expiry(self, moment: datetime, security_type: SecurityType, outside_rth: bool) -> datetime:
