@@ -5,6 +5,7 @@ lost and a feed that asks for it are reasons to make subscriptions again; each g
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 from trader.clock import NANOSECONDS_PER_SECOND, Clock
@@ -146,7 +147,7 @@ class MarketData:
             self.quotes.remove(subscription.request_id)
             by_tick = subscription.feed is Feed.TICK_BY_TICK
             cancel = self._encoder.cancelTickByTickData if by_tick else self._encoder.cancelMktData
-            self._submit(lambda cancel=cancel, stale=subscription: cancel(stale.request_id), lambda _: None)
+            self._submit(partial(cancel, subscription.request_id), lambda _: None)
 
     def _submit(self, send: Callable[[], None], drop: Callable[[str], None]) -> None:
         def send_if_connected() -> None:

@@ -82,7 +82,7 @@ class Wire(asyncio.Protocol):
         self._next_valid_id: int | None = None
         self._greeting: asyncio.Future[Greeting] | None = None
         self._closing = False
-        self.closed = asyncio.Event()
+        self._ended = asyncio.Event()
 
     @property
     def connected(self) -> bool:
@@ -113,6 +113,11 @@ class Wire(asyncio.Protocol):
         finally:
             timer.cancel()
 
+    async def ended(self) -> None:
+        """Wait until the socket is gone; returns at once when there was none."""
+        if self._transport is not None:
+            await self._ended.wait()
+
     def close(self) -> None:
         """Close after what is written has left."""
         self._closing = True
@@ -136,7 +141,7 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self.closed.set()
+        self._ended.set()
         detail = str(exc) if exc else "the gateway closed the connection"
         if self._greeting is not None and not self._greeting.done():
             self._refuse(LinkFailure(DisconnectReason.CLOSED, f"{detail} before the session began"))
