@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 
@@ -27,6 +28,8 @@ from trader.events import (
     SignalChanged,
 )
 from trader.ledger import base_exec_id
+
+FAILED_STATES: Final = frozenset({OrderState.REJECTED, OrderState.NOT_SENT, OrderState.VANISHED, OrderState.UNKNOWN})
 
 
 class OrderRecord(msgspec.Struct, kw_only=True):
@@ -71,6 +74,11 @@ class OrderRecord(msgspec.Struct, kw_only=True):
         if self.executions.keys() - self.commissions.keys():
             return None
         return sum((line.amount for line in self.commissions.values()), ZERO)
+
+    @property
+    def detail_of_end(self) -> str:
+        """Why an order ended that came to nothing; empty for one that worked."""
+        return self.detail if self.state in FAILED_STATES else ""
 
     @property
     def first_fill_at(self) -> datetime | None:

@@ -8,6 +8,7 @@ open and close when they do.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -19,15 +20,14 @@ from trader.replay import setup
 from trader.replay.result import FACTS_MAX, ReplayError, ReplayResult
 from trader.replay.sampler import Sampler
 from trader.replay.schedule import fire_times
-from trader.session import SessionCalendar
 from trader.settings import Settings
+from trader.settings_file import config_hash
 from trader.simulator.contract_book import ContractBook
 from trader.simulator.exchange import Exchange
 from trader.simulator.inprocess import InProcessGateway
-from trader.simulator.market import MarketError
 from trader.simulator.model import Report
 from trader.simulator.options import ExchangeOptions
-from trader.simulator.recorded import RecordedMarket
+from trader.simulator.recorded import MarketDataFileError, RecordedMarket
 
 TIMER_STEP: Final = timedelta(seconds=1)
 SILENT_STEP: Final = timedelta(minutes=1)
@@ -51,12 +51,12 @@ def run_replay(
     watch = stopwatch or SystemClock()
     started_ns = watch.monotonic_ns()
     market = setup.open_market(files)
-    symbols = market.symbols
+    symbols = market.contracts
     chosen = _virtual(settings or setup.default_settings(symbols))
     replay = _Replay(market, chosen, latency, seed)
     try:
         replay.run()
-    except MarketError as error:
+    except MarketDataFileError as error:
         raise ReplayError(str(error)) from error
     return ReplayResult(
         files=tuple(str(path) for path in files),
@@ -87,8 +87,8 @@ class _Replay:
         calendar = setup.load_calendar(settings)
         setup.require_covered(calendar, market.start)
         self._clock = ManualClock(market.start)
-        book = ContractBook(market.symbols, market.start.date())
-        instruments = setup.qualify(settings, book, market.symbols)
+        book = ContractBook(market.contracts, market.start.date())
+        instruments = setup.qualify(settings, book, market.contracts)
         options = ExchangeOptions(base_currency=settings.base_currency, hours=setup.hours_of(settings), history_bars=0)
         exchange = Exchange(book, options, market.start, seed, _before_the_gateway)
         self.gateway = InProcessGateway(
@@ -100,8 +100,9 @@ class _Replay:
             latency=latency,
         )
         exchange.listener = self.gateway.listen
-        strategy = setup.build_strategy(settings, instruments)
-        self.engine = Engine(settings, instruments, strategy, calendar, self._clock, RUN_ID)
+        self._settings = settings
+        self._strategy = setup.build_strategy(settings, instruments)
+        self.engine = Engine(settings, instruments, self._strategy, calendar, self._clock, RUN_ID)
         self.sampler = Sampler(self.engine.snapshot, self.gateway.quotes)
         self._schedule = fire_times(settings.strategy.schedule, market.start)
         self._next_fire = next(self._schedule, None)
@@ -115,7 +116,7 @@ class _Replay:
 
     def run(self) -> None:
         """Start, feed every row, and let what is under way at the end arrive."""
-        self._take(self.engine.start(StartReason.MANUAL))
+        self._take(self.engine.start(StartReason.MANUAL, version("ibkr-trading"), config_hash(self._settings)))
         self.gateway.connect()
         self.gateway.flush()
         self._feed()
@@ -149,7 +150,7 @@ class _Replay:
             self._timer_at = self._next_timer(at, until)
 
     def _next_timer(self, at: datetime, until: datetime) -> datetime:
-        if until - at <= SILENT_STEP or self.gateway.pending:
+        if until - at <= SILENT_STEP or self.gateway.pending or self.engine.core.orders.open():
             return at + TIMER_STEP
         return at.replace(second=0, microsecond=0) + SILENT_STEP
 
@@ -157,7 +158,7 @@ class _Replay:
         while self._next_fire is not None and self._next_fire <= at:
             self._next_fire = next(self._schedule, None)
             self._receive(
-                ScheduleFired(at=at, strategy=self.engine.strategy_name, monotonic_ns=self._clock.monotonic_ns())
+                ScheduleFired(at=at, strategy=self._strategy.name, monotonic_ns=self._clock.monotonic_ns())
             )
 
     def _settle(self) -> None:

@@ -15,9 +15,8 @@ from trader.session.calendar import ALWAYS
 from trader.settings import InstrumentSettings, Settings
 from trader.simulator.contract_book import ContractBook, market_key
 from trader.simulator.hours import ALWAYS_OPEN, TradingHours
-from trader.simulator.market import MarketError
 from trader.simulator.model import ListedContract
-from trader.simulator.recorded import RecordedMarket
+from trader.simulator.recorded import MarketDataFileError, RecordedMarket
 from trader.simulator.translate import instrument_of
 from trader.strategy.api import Strategy
 from trader.strategy.loader import StrategyError, load_strategy
@@ -31,7 +30,7 @@ def open_market(files: Sequence[Path]) -> RecordedMarket:
         raise ReplayError("name at least one recorded file to replay")
     try:
         return RecordedMarket(files)
-    except (MarketError, OSError) as error:
+    except MarketDataFileError as error:
         raise ReplayError(str(error)) from error
 
 

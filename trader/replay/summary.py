@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain
+from typing import Final
 
 import msgspec
 
@@ -17,7 +18,11 @@ from trader.events import AnyFact, IntentRefused, SessionOpened, SignalChanged, 
 from trader.replay.orders import OrderRecord, fold_orders
 from trader.replay.result import ReplayResult
 from trader.report.model import CostSummary, EquityPoint, RefusalRow
-from trader.success_metrics import MetricVerdict, evaluate
+from trader.snapshot import Snapshot
+from trader.success_metrics import MetricVerdict, Verdict, evaluate
+
+MEASURED_HERE: Final = frozenset({"error rate", "fill rate"})
+NET_METRIC: Final = "net P&L after costs"
 
 
 class Drawdown(msgspec.Struct, frozen=True):
@@ -87,8 +92,19 @@ def summarize(result: ReplayResult) -> ReplaySummary:
         strategy_failures=len(failures),
         last_strategy_failure=failures[-1].error if failures else "",
         open_positions={item.symbol: item.quantity for item in snapshot.positions if item.quantity},
-        metrics=evaluate(snapshot),
+        metrics=tuple(_of_a_replay(metric, snapshot) for metric in evaluate(snapshot)),
     )
+
+
+def _of_a_replay(metric: MetricVerdict, snapshot: Snapshot) -> MetricVerdict:
+    """What virtual time cannot measure is not measured; the net is that of the whole replay, not of its last day."""
+    if metric.name in MEASURED_HERE:
+        return metric
+    net = snapshot.pnl_net_cumulative
+    if metric.name != NET_METRIC or net is None or not snapshot.activity.fills:
+        return MetricVerdict(metric.name, metric.target, "not measured in a replay", Verdict.UNKNOWN)
+    verdict = Verdict.OK if net > 0 else Verdict.BROKEN
+    return MetricVerdict(metric.name, metric.target, f"{net:+,.2f} {snapshot.pnl_base.currency}", verdict)
 
 
 def costs_of(orders: Iterable[OrderRecord], net: Decimal | None, base_currency: str) -> CostSummary:

@@ -17,6 +17,8 @@ from typing import Final, Protocol
 from trader.clock import ManualClock
 from trader.contracts import Instrument, Quote
 from trader.events import (
+    AccountValue,
+    AccountValuesReceived,
     AnyFact,
     BrokerConnectedReceived,
     BrokerDisconnectedReceived,
@@ -153,6 +155,7 @@ class InProcessGateway:
             monotonic_ns=self._clock.monotonic_ns(),
         )
         self._deliver(connected)
+        self._later(timedelta(0), self._report_account)
         self._subscribe(self._instruments)
 
     def disconnect(self, reason: DisconnectReason, detail: str) -> None:
@@ -223,6 +226,13 @@ class InProcessGateway:
             self._sink(fact)
 
     # -- pieces
+
+    def _report_account(self) -> None:
+        if self._connected:
+            values = tuple(
+                AccountValue(tag, currency, value) for tag, value, currency in self._exchange.account_values()
+            )
+            self._sink(AccountValuesReceived(at=self._clock.now(), values=values))
 
     def _send(self, command: PlaceOrder) -> None:
         now, ref = self._clock.now(), command.order_ref

@@ -81,7 +81,9 @@ class Bench:
         self.facts.clear()
         return taken
 
-    def quote(self, after_s: float, bid: str | None = "100.00", ask: str | None = "100.02", symbol: str = "SPY") -> None:
+    def quote(
+        self, after_s: float, bid: str | None = "100.00", ask: str | None = "100.02", symbol: str = "SPY"
+    ) -> None:
         self.gateway.apply(
             MarketEvent(
                 at=START + timedelta(seconds=after_s),
@@ -117,7 +119,8 @@ def only(facts: Iterable[AnyFact], kind: type) -> list:
 
 
 def test_it_says_what_a_client_learns_on_connecting() -> None:
-    connected, subscribed, mode = Bench().connect_facts
+    connected, account, subscribed, mode = Bench().connect_facts
+    assert ("NetLiquidation", "USD") in [(item.tag, item.currency) for item in account.values]
     assert isinstance(connected, BrokerConnectedReceived)
     assert (connected.client_id, connected.accounts, connected.next_valid_id) == (CLIENT_ID, ("DU1234567",), 1)
     assert subscribed == SubscriptionChangedReceived(at=START, symbol="SPY", status=SubscriptionStatus.SUBSCRIBED)
