@@ -73,9 +73,9 @@ make_venv() {
 
 is_installed() { [[ -f "$VENV/.installed-$1" && "$(<"$VENV/.installed-$1")" == "$2" ]]; }
 
-# prepare run: what the service needs. prepare dev: what the tests need, too.
+# prepare run: the service and its report. prepare dev: what the tests need, too.
 prepare() {
-  local level="$1" extra='' print
+  local level="$1" extra='[report]' print
   [[ "$level" == run ]] || extra="[$level]"
   mkdir -p "$ROOT/.cache"
   exec 9>"$ROOT/.cache/setup.lock"
