@@ -127,6 +127,8 @@ class StrategySettings(Model):
     """The strategy's own parameters; each strategy documents and checks them."""
     schedule: str | None = None
     """Cron expression of five fields, for strategies that act on a schedule."""
+    schedule_time_zone: str = "America/New_York"
+    """Time zone that `schedule` is written in."""
 
 
 class ExecutionSettings(Model):

@@ -7,6 +7,7 @@ be used, 2 when it cannot.
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 import yaml
@@ -61,10 +62,18 @@ def _parts(settings: Settings) -> Iterator[tuple[KeyPath, Callable[[], Any]]]:
         lambda: BrokerWindows.load(session.broker_region, session.broker_windows_file),
     )
     yield ("strategy", "name"), lambda: load_strategy(strategy, symbols)
+    yield ("strategy", "schedule_time_zone"), lambda: _require_zone(strategy.schedule_time_zone)
     if strategy.schedule:
         yield ("strategy", "schedule"), lambda: _require_cron(strategy.schedule or "")
     if settings.tracing.otlp_token_file:
         yield ("tracing", "otlp_token_file"), lambda: read_secret(settings.tracing.otlp_token_file or Path())
+
+
+def _require_zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError, ValueError) as error:
+        raise ValueError(f"{name!r} is not a time zone such as America/New_York") from error
 
 
 def _require_cron(expression: str) -> None:

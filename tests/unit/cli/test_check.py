@@ -41,15 +41,20 @@ def test_it_names_each_part_that_is_not_there(app: typer.Typer, tmp_path: Path) 
     file.write_text(
         "instruments: [AAPL]\n"
         "session: {calendar: NYSE, broker_region: mars}\n"
-        "strategy: {name: nonsense, schedule: often}\n"
+        "strategy: {name: nonsense, schedule: often, schedule_time_zone: Gotham}\n"
         "tracing: {otlp_token_file: missing}\n"
     )
     result = CliRunner().invoke(app, ["check", str(file)])
     assert result.exit_code == 2
-    assert "5 problems" in result.output
+    assert "6 problems" in result.output
     for words in (":2: session.calendar: there is no", ":2: session.broker_region: there are no"):
         assert words in result.output
-    for words in (":3: strategy.name: there is no", ":3: strategy.schedule: 'often'", ":4: tracing.otlp_token_file"):
+    for words in (
+        ":3: strategy.name: there is no",
+        ":3: strategy.schedule: 'often'",
+        "'Gotham' is not a time zone",
+        ":4: tracing.otlp_token_file",
+    ):
         assert words in result.output
 
 
