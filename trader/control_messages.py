@@ -79,6 +79,11 @@ class Response(msgspec.Struct, frozen=True):
                 f"the service's answer is not understood ({error}); is it of another version?"
             ) from error
 
+    def sentence(self) -> str | None:
+        """The result when it is a text for the operator, else None."""
+        result: Any = msgspec.json.decode(self.result)
+        return result if isinstance(result, str) else None
+
 
 class HealthReport(msgspec.Struct, frozen=True):
     """Whether the service may trade, and in one line why not."""

@@ -1,0 +1,43 @@
+"""What commands share: the configuration option, and failures as one sentence with an exit code."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeAlias
+
+import typer
+
+if TYPE_CHECKING:
+    from trader.settings import Settings
+
+EXIT_FAILED = 1
+EXIT_UNUSABLE = 2
+
+ConfigOption: TypeAlias = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+DEFAULT_CONFIG = Path("config.yaml")
+
+
+def fail(sentence: str, code: int = EXIT_FAILED) -> NoReturn:
+    """Say ``sentence`` on stderr and end the command."""
+    typer.echo(sentence, err=True)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def failing(*errors: type[Exception]) -> Iterator[None]:
+    """Turn the named errors, whose text is made for people, into that text and an exit code."""
+    try:
+        yield
+    except errors as error:
+        fail(str(error))
+
+
+def settings_from(path: Path) -> "Settings":
+    """The settings in ``path``; a configuration that cannot be used ends the command with every problem."""
+    from trader.settings_file import ConfigurationError, load_settings
+
+    try:
+        return load_settings(path)
+    except ConfigurationError as error:
+        fail(str(error), EXIT_UNUSABLE)
