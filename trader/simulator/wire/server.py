@@ -41,7 +41,7 @@ class SimulatedGatewayServer:
         self.options = options or ServerOptions()
         self.faults = faults or Faults()
         _require_sane(self.options)
-        self._market = market
+        self.market = market
         self._listener: asyncio.Server | None = None
         self._port = self.options.port
         self._tasks: list[asyncio.Task[None]] = []
@@ -73,7 +73,7 @@ class SimulatedGatewayServer:
         """Listen and let time run; returns the port. Raises ServerRefused when the port cannot be had."""
         self._loop = asyncio.get_running_loop()
         await self.open_port()
-        driver = MarketDriver(self.gateway, self._market)
+        driver = MarketDriver(self.gateway, self.market)
         self._tasks = [self._loop.create_task(driver.run(), name="simulated market")]
         if self.faults.link:
             self._tasks.append(self._loop.create_task(play_link_faults(self), name="link faults"))
