@@ -10,7 +10,7 @@ from pathlib import Path
 
 from observability import cgroup
 from observability.catalogue import Metric, resources
-from observability.readings import Number, Readings
+from observability.readings import Readings
 from trader.clock import NANOSECONDS_PER_SECOND, Clock
 from trader.snapshot import ResourceView
 
@@ -37,18 +37,18 @@ class ResourceMeter:
             tasks_ratio=_ratio(tasks.get(resources.TASKS), tasks.get(resources.TASKS_MAX)),
         )
 
-    def _cpu(self, values: dict[Metric, Number]) -> float | None:
+    def _cpu(self, values: dict[Metric, float]) -> float | None:
         usage_s, limit = values.get(resources.CPU_USAGE), values.get(resources.CPU_LIMIT)
         if usage_s is None or limit is None:
             return None
         now_ns = self._clock.monotonic_ns()
         if self._cpu_read_ns is None:
-            self._cpu_read_ns, self._cpu_usage_s = now_ns, float(usage_s)
+            self._cpu_read_ns, self._cpu_usage_s = now_ns, usage_s
         elapsed_ns = now_ns - self._cpu_read_ns
         if elapsed_ns >= CPU_WINDOW_NS:
-            used = (float(usage_s) - self._cpu_usage_s) * NANOSECONDS_PER_SECOND / elapsed_ns
-            self._cpu_ratio = used / float(limit)
-            self._cpu_read_ns, self._cpu_usage_s = now_ns, float(usage_s)
+            used = (usage_s - self._cpu_usage_s) * NANOSECONDS_PER_SECOND / elapsed_ns
+            self._cpu_ratio = used / limit
+            self._cpu_read_ns, self._cpu_usage_s = now_ns, usage_s
         return self._cpu_ratio
 
     def _open_files(self) -> float | None:
@@ -61,12 +61,15 @@ class ResourceMeter:
             return None
 
 
-def _values(readout: Iterator[tuple[Metric, Readings]]) -> dict[Metric, Number]:
-    """The unlabelled readings that are known."""
+def _values(readout: Iterator[tuple[Metric, Readings]]) -> dict[Metric, float]:
+    """The unlabelled readings that are known numbers."""
     return {
-        metric: value for metric, readings in readout for labels, value in readings if not labels and value is not None
+        metric: float(value)
+        for metric, readings in readout
+        for labels, value in readings
+        if not labels and isinstance(value, int | float)
     }
 
 
-def _ratio(used: Number | None, limit: Number | None) -> float | None:
-    return None if used is None or not limit else float(used) / float(limit)
+def _ratio(used: float | None, limit: float | None) -> float | None:
+    return None if used is None or not limit else used / limit

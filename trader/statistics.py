@@ -34,11 +34,18 @@ class Statistics:
         self.data_age = Histogram(DATA_AGE_BOUNDS_S)
         self.ack_duration = Histogram(ACK_BOUNDS_S)
         self.counts: Counter[str] = Counter()
+        self.session_elapsed_s = 0.0
+        self.session_available_s = 0.0
 
     def hold(self, strategy: str, duration_s: float) -> None:
         """A decision that changed nothing; comes with almost every tick."""
         self.holds[strategy] += 1
         self.decision_duration.observe(duration_s)
+
+    def session_time(self, elapsed_s: float, available: bool) -> None:
+        """So much session time passed, and the service could or could not trade in it."""
+        self.session_elapsed_s += elapsed_s
+        self.session_available_s += elapsed_s if available else 0.0
 
     def observe(self, fact: AnyFact) -> None:
         match fact:

@@ -198,6 +198,11 @@ class Engine:
         self.core.market_data.settings = settings.market_data
 
     @property
+    def flattening(self) -> bool:
+        """Whether a panic is under way and not everything is cancelled and flat yet."""
+        return self.core.trading_state is TradingState.PANIC and not self.core.panic_completed
+
+    @property
     def stopped(self) -> bool:
         """Whether a requested stop has nothing left to wait for."""
         return bool(self.core.stopping) and control.stopped(self.core)

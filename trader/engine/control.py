@@ -157,6 +157,7 @@ def on_timer(core: Core, step: Step, event: TimerElapsed) -> None:
         if core.link.next_ask_ns is not None and now_ns >= core.link.next_ask_ns:
             recovery.ask(core, step, "due")
     _staleness(core, step, now)
+    _availability(core, now, now_ns)
     _daily_loss(core, step)
     if decisions.in_flatten_window(core) or core.stopping:
         core.unmet.update(core.targets)
@@ -232,6 +233,18 @@ def _staleness(core: Core, step: Step, now: datetime) -> None:
             QuoteStalenessChanged(at=now, symbol=symbol, stale=symbol in stale, age_s=data.age_s(symbol, now) or 0.0)
         )
     data.stale = stale
+
+
+def _availability(core: Core, now: datetime, now_ns: int) -> None:
+    """Session time counts as available when the service could have traded: ready, fresh data, not stopped by us."""
+    before_ns, core.last_timer_ns = core.last_timer_ns, now_ns
+    if before_ns is None or decisions.session_of(core, now) is None:
+        return
+    subscribed = core.market_data.subscribed()
+    fresh = subscribed > 0 and len(core.market_data.stale) < subscribed
+    trading = core.trading_state in (TradingState.ACTIVE, TradingState.REDUCE_ONLY)
+    available = not core.problems and fresh and trading
+    core.statistics.session_time((now_ns - before_ns) / NANOSECONDS_PER_SECOND, available)
 
 
 def _daily_loss(core: Core, step: Step) -> None:

@@ -7,7 +7,7 @@ by themselves after a restart.
 
 from collections import deque
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 import msgspec
@@ -79,6 +79,8 @@ class Core:
         self.session_name = ""
         self.session_opened_at: datetime | None = None
         self.starts: dict[str, int] = {}
+        self.starts_today: dict[str, int] = {}
+        self.starts_day: date | None = None
         self.last_stop_clean = self.previous_exit_clean = True
         self.ever_reconciled = False
         self.reconciled_at: datetime | None = None
@@ -104,6 +106,7 @@ class Core:
         self.stopping = ""
         self.problems: tuple[str, ...] = ("starting",)
         self.decided_ns = 0
+        self.last_timer_ns: int | None = None
         self.peak_net = ZERO
 
     def now(self) -> datetime:
@@ -127,7 +130,7 @@ class Core:
             case SessionClosed():
                 self.session_name = ""
             case ServiceStarted():
-                self.starts[fact.reason] = self.starts.get(fact.reason, 0) + 1
+                self._count_start(fact)
                 self.last_stop_clean = False
             case ServiceStopped():
                 self.last_stop_clean = fact.clean
@@ -141,6 +144,12 @@ class Core:
                 self._forget_volatile(fact.order_ref)
             case _:
                 pass
+
+    def _count_start(self, fact: ServiceStarted) -> None:
+        self.starts[fact.reason] = self.starts.get(fact.reason, 0) + 1
+        if fact.at.date() != self.starts_day:
+            self.starts_day, self.starts_today = fact.at.date(), {}
+        self.starts_today[fact.reason] = self.starts_today.get(fact.reason, 0) + 1
 
     def _forget_volatile(self, order_ref: str) -> None:
         order = self.orders.get(order_ref)

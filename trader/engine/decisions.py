@@ -309,7 +309,6 @@ def place(core: Core, step: Step, approved: Approved, instrument: Instrument) ->
 def risk_context(core: Core, symbol: str) -> risk.RiskContext:
     now = core.now()
     instrument = core.instruments.get(symbol)
-    minute_ago = now - timedelta(minutes=1)
     return risk.RiskContext(
         now=now,
         limits=core.settings.risk,
@@ -320,10 +319,15 @@ def risk_context(core: Core, symbol: str) -> risk.RiskContext:
         instrument=instrument,
         position=core.ledger.position(symbol),
         open_orders=core.orders.open(),
-        orders_last_minute=sum(1 for at in core.recent_orders if at > minute_ago),
+        orders_last_minute=orders_last_minute(core),
         quote=core.market_data.quotes.get(symbol),
         quote_stale=core.market_data.is_stale(symbol, now),
         rate=core.rate(instrument.currency) if instrument else None,
         gross_exposure=core.gross_exposure(),
         session_net_pnl=core.session_net(),
     )
+
+
+def orders_last_minute(core: Core) -> int:
+    minute_ago = core.now() - timedelta(minutes=1)
+    return sum(1 for at in core.recent_orders if at > minute_ago)

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from trader.contracts import ZERO, OrderType
 from trader.engine.core import Core
-from trader.engine.decisions import session_of
+from trader.engine.decisions import orders_last_minute, session_of
 from trader.events import OrderState
 from trader.ledger import InstrumentBook, Pnl
 from trader.orders import Order
@@ -64,6 +64,10 @@ def snapshot(core: Core) -> Snapshot:
         activity=core.statistics.freeze(core.market_data.ticks),
         starts=dict(core.starts),
         previous_exit_clean=core.previous_exit_clean,
+        panic_completed=core.panic_completed,
+        starts_today=dict(core.starts_today),
+        session_elapsed_s=core.statistics.session_elapsed_s,
+        session_available_s=core.statistics.session_available_s,
     )
 
 
@@ -147,14 +151,20 @@ def _pnl_view(currency: str, pnl: Pnl | None) -> PnlView:
 def _risk(core: Core, cumulative: Decimal | None) -> RiskView:
     base = core.settings.base_currency
     net = core.session_net()
+    limits = core.settings.risk
     cushion = core.link.value("Cushion", base)
     return RiskView(
         gross_exposure=core.gross_exposure(),
         net_exposure=_net_exposure(core),
-        daily_loss_limit=core.settings.risk.daily_loss_limit,
+        daily_loss_limit=limits.daily_loss_limit,
         drawdown_ratio=None if net is None else float((core.peak_net - net) / core.settings.strategy.capital),
         equity=core.link.value("NetLiquidation", base),
         margin_cushion_ratio=None if cushion is None else float(cushion),
+        max_gross_exposure=limits.max_gross_exposure,
+        max_position_notional=limits.max_position_notional,
+        max_open_orders=limits.max_open_orders,
+        max_orders_per_minute=limits.max_orders_per_minute,
+        orders_last_minute=orders_last_minute(core),
     )
 
 

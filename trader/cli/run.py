@@ -1,0 +1,51 @@
+"""``trader run``: the service, in the foreground, until a signal ends it.
+
+Rules: SIGTERM and SIGINT stop gracefully, SIGHUP reloads. What a user can mend is one sentence and exit code 2;
+an invariant that broke is a traceback in the log and exit code 1, and systemd restarts it.
+"""
+
+import asyncio
+import logging
+import signal
+
+import typer
+
+from trader.cli.plumbing import DEFAULT_CONFIG, EXIT_FAILED, EXIT_UNUSABLE, ConfigOption, fail, settings_from
+
+
+def register(parent: typer.Typer) -> None:
+    """Add ``trader run`` to the command line."""
+    parent.command("run")(run_command)
+
+
+def run_command(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Run the trading service until SIGTERM or Ctrl-C; SIGHUP reloads the configuration."""
+    settings = settings_from(config)
+    from observability.logs import configure_logging
+    from trader.clock import AnchoredClock
+    from trader.service import USER_ERRORS, Service
+
+    logs = configure_logging(settings.logging.level, AnchoredClock())
+    try:
+        service = Service(settings, config_file=config, logs=logs)
+        asyncio.run(_run(service))
+    except USER_ERRORS as error:
+        logging.getLogger("trader").error("%s", error)
+        logs.stop()
+        fail(str(error), EXIT_UNUSABLE)
+    except Exception:
+        logging.getLogger("trader").exception("the service ends: an invariant is broken")
+        raise typer.Exit(EXIT_FAILED) from None
+    finally:
+        logs.stop()
+
+
+async def _run(service: "object") -> None:
+    from trader.service import Service
+
+    assert isinstance(service, Service)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.request_stop, signal.Signals(number).name)
+    loop.add_signal_handler(signal.SIGHUP, service.reload)
+    await service.run()

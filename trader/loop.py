@@ -1,0 +1,67 @@
+"""The loop of the money path: decide, make durable, send, tell.
+
+Rules: one event at a time, in the order of arrival, on one thread; what a step causes is queued behind it.
+Nothing is sent before the facts that intend it are in the journal. Whatever raises here ends the service:
+it is restarted, and finds out from the broker where it stands.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from trader.engine import Engine, Step
+from trader.events import AnyFact
+from trader.gateway.protocol import Gateway
+from trader.journal import Journal
+
+
+class TradingLoop:
+    """Takes events and carries each through to its end. ``failure`` is set once and for all when one raises."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        publish: Callable[[Sequence[AnyFact]], None],
+        on_failure: Callable[[], None],
+        tap: Callable[[AnyFact], None] | None = None,
+    ) -> None:
+        self.engine = engine
+        self.journal = journal
+        self.gateway: Gateway | None = None
+        self.failure: Exception | None = None
+        self._publish = publish
+        self._on_failure = on_failure
+        self._tap = tap
+        self._inbox: deque[AnyFact] = deque()
+        self._busy = False
+
+    def post(self, event: AnyFact) -> None:
+        """Process ``event`` now, or right after the one that is being processed."""
+        if self.failure is not None:
+            return
+        self._inbox.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._inbox:
+                current = self._inbox.popleft()
+                if self._tap is not None:
+                    self._tap(current)
+                self.take(self.engine.process(current))
+        except Exception as error:  # noqa: BLE001 - the caller is a socket's callback, which would swallow it
+            self.failure = error
+            self._on_failure()
+        finally:
+            self._busy = False
+
+    def take(self, step: Step) -> None:
+        """Journal, send, tell."""
+        durable = step.durable()
+        if durable:
+            self.journal.append(durable)
+        if step.commands and self.gateway is not None:
+            for command in step.commands:
+                self.gateway.execute(command)
+        if step.facts:
+            self._publish(step.facts)

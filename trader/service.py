@@ -1,0 +1,267 @@
+"""The composition root: builds the parts, wires them, runs them, stops them.
+
+Rules: the trading loop is the only thing that everything else hangs on. What watches it (metrics, logs,
+recorder, control socket) can fail without it; what it needs to be honest (journal, configuration, account)
+ends the service with one sentence when it fails.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from observability.collectors import BuildInfo
+from observability.exporter import ExporterUnavailable
+from observability.logs import LogPipeline
+from observability.resources import ResourceMeter
+from observability.stack import ObservabilityStack, build
+from observability.tracing import TracingUnavailable
+from trader import systemd_notify
+from trader.clock import NANOSECONDS_PER_SECOND, AnchoredClock, Clock, SystemClock
+from trader.contracts import TradingMode
+from trader.control import ControlServer
+from trader.control_messages import Command, ControlError, Request, Response, answer_question, unknown_command
+from trader.engine import Engine
+from trader.events import (
+    AnyFact,
+    HaltRequested,
+    PanicRequested,
+    ReloadFinished,
+    ResumeRequested,
+    ScheduleFired,
+    StopRequested,
+    TimerElapsed,
+)
+from trader.gateway.ib import IbGateway
+from trader.gateway.protocol import GatewayError
+from trader.host import uptime_s
+from trader.journal import Journal, JournalError
+from trader.lifecycle import History, WrongJournalError, run_id
+from trader.loop import TradingLoop
+from trader.recorder import Recorder
+from trader.schedule import Schedule, ScheduleError
+from trader.session import CalendarError, SessionCalendar
+from trader.settings import Settings
+from trader.settings_file import ConfigurationError, config_hash, load_settings, reload_difference
+from trader.snapshot import Snapshot
+from trader.strategy.loader import StrategyError, load_strategy
+
+VERSION: Final = version("ibkr-trading")
+BEAT_S: Final = 0.1
+
+# What a user can mend; the text of each is one sentence that says what, where and what to do.
+USER_ERRORS: Final = (
+    CalendarError,
+    ConfigurationError,
+    ControlError,
+    ExporterUnavailable,
+    GatewayError,
+    JournalError,
+    ScheduleError,
+    StrategyError,
+    TracingUnavailable,
+    WrongJournalError,
+)
+
+Watcher = tuple[str, Callable[[AnyFact], None]]
+
+
+class Service:
+    """One account's trading service. ``watchers`` are further observers of facts, isolated like the others."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        config_file: Path | None = None,
+        logs: LogPipeline | None = None,
+        watchers: Sequence[Watcher] = (),
+    ) -> None:
+        self.settings = settings
+        self._config_file = config_file
+        self._logs = logs
+        self._watchers = watchers
+        self._clock: Clock = AnchoredClock() if settings.mode is TradingMode.SIMULATED else SystemClock()
+        self._done = asyncio.Event()
+        self._stop_deadline_ns: int | None = None
+        self._recorder: Recorder | None = None
+        self._control: ControlServer | None = None
+
+    async def run(self) -> None:
+        """Trade until a stop is requested; raises one of the typed errors that ``cli.run`` turns into a sentence."""
+        self._build()
+        try:
+            await self._open_doors()
+            await self._trade()
+            self._journal_stop()
+        finally:
+            await self._close()
+
+    def request_stop(self, reason: str) -> None:
+        """Begin a graceful stop: no new entries, cancel or keep working orders as configured, then end."""
+        if self._stop_deadline_ns is None:
+            systemd_notify.notify("STOPPING=1")
+            timeout_ns = int(self.settings.stop.timeout_s * NANOSECONDS_PER_SECOND)
+            self._stop_deadline_ns = self._clock.monotonic_ns() + timeout_ns
+            self.loop.post(StopRequested(at=self._clock.now(), reason=reason))
+
+    def snapshot(self) -> Snapshot:
+        """The engine's state and the process's resources, at this moment."""
+        return msgspec.structs.replace(self.engine.snapshot(), resources=self._resources.read())
+
+    # -- building
+
+    def _build(self) -> None:
+        settings, clock = self.settings, self._clock
+        instruments = {item.symbol: item.instrument() for item in settings.instruments}
+        strategy = load_strategy(settings.strategy, instruments)
+        calendar = SessionCalendar.load(settings.session.calendar, settings.session.calendar_file)
+        self._schedule = Schedule(settings.strategy.schedule, settings.strategy.schedule_time_zone, clock.now())
+        self.engine = Engine(settings, instruments, strategy, calendar, clock, run_id(clock.now()))
+        digest = config_hash(settings)
+        build_info = BuildInfo(VERSION, config_hash=digest)
+        self._resources = ResourceMeter(clock)
+        self._observability: ObservabilityStack = build(
+            settings, self.snapshot, clock, build_info, self._logs, self._watchers
+        )
+        self._journal = Journal.open(settings.journal.url, settings.journal.durability, clock)
+        try:
+            history = self._restore()
+            recorder = settings.recorder
+            if recorder.directory is not None:
+                self._recorder = Recorder(recorder.directory, clock, recorder.max_file_bytes, recorder.keep_days)
+            tap = self._recorder.observe if self._recorder else None
+            self.loop = TradingLoop(
+                self.engine, self._journal, self._observability.observers.publish, self._done.set, tap
+            )
+            self._gateway = IbGateway(settings, instruments, clock, self.loop.post)
+            self.loop.gateway = self._gateway
+            reason = history.start_reason(VERSION, digest, uptime_s())
+            self.loop.take(self.engine.start(reason, VERSION, digest))
+        except BaseException:
+            self._journal.close()
+            raise
+
+    def _restore(self) -> History:
+        history = History()
+        self.engine.restore(history.watch(fact for _, fact in self._journal.read()))
+        history.require_same_books(self.settings.mode, self.settings.account, self.settings.journal.url)
+        return history
+
+    async def _open_doors(self) -> None:
+        await self._observability.start()
+        self._control = ControlServer(self.settings.control.socket, self._answer)
+        await self._control.start()
+        self._look_for_panic_flag()
+
+    # -- running
+
+    async def _trade(self) -> None:
+        gateway = asyncio.create_task(self._gateway.run(), name="gateway")
+        beat = asyncio.create_task(self._beat(), name="beat")
+        systemd_notify.notify("READY=1")
+        try:
+            await asyncio.wait({gateway, beat}, return_when=asyncio.FIRST_COMPLETED)
+            if gateway.done():
+                gateway.result()
+            if self.loop.failure is not None:
+                raise self.loop.failure
+        finally:
+            beat.cancel()
+            await self._gateway.close()
+            await asyncio.gather(gateway, beat, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        """The passage of time, and what is looked at ten times a second."""
+        watchdog_s = systemd_notify.watchdog_interval_s()
+        fed_ns = 0
+        while not self._done.is_set():
+            self._look_for_panic_flag()
+            now, now_ns = self._clock.now(), self._clock.monotonic_ns()
+            elapsed = TimerElapsed(at=now, monotonic_ns=now_ns)
+            self.loop.post(elapsed)
+            self._observability.observers.publish((elapsed,))
+            if self._schedule.due(now):
+                self.loop.post(ScheduleFired(at=now, strategy=self.settings.strategy.name, monotonic_ns=now_ns))
+            if watchdog_s is not None and now_ns - fed_ns > watchdog_s * NANOSECONDS_PER_SECOND:
+                systemd_notify.notify("WATCHDOG=1")
+                fed_ns = now_ns
+            if self._stop_deadline_ns is not None and (self.engine.stopped or now_ns > self._stop_deadline_ns):
+                return
+            await asyncio.sleep(BEAT_S)
+
+    def _look_for_panic_flag(self) -> None:
+        if self.settings.panic.flag.exists():
+            self.loop.post(PanicRequested(at=self._clock.now(), source="flag"))
+
+    # -- stopping
+
+    def _journal_stop(self) -> None:
+        clean = self.engine.stopped
+        reason = "stopped" if clean else "stopped with orders still working"
+        self.loop.take(self.engine.stop(reason, clean))
+
+    async def _close(self) -> None:
+        if self._control is not None:
+            await self._control.close()
+        if self._recorder is not None:
+            self._recorder.close()
+        await self._observability.stop()
+        self._journal.close()
+
+    # -- the operator
+
+    def reload(self) -> ReloadFinished:
+        """Read the configuration again: all of it is valid and may change, or nothing changes."""
+        changed, problems = self._read_again()
+        finished = ReloadFinished(at=self._clock.now(), changed=tuple(changed), problems=tuple(problems))
+        self.loop.post(finished)
+        return finished
+
+    def _read_again(self) -> tuple[list[str], list[str]]:
+        if self._config_file is None:
+            return [], ["the service was started without a configuration file"]
+        try:
+            new = load_settings(self._config_file)
+        except ConfigurationError as error:
+            return [], str(error).splitlines()
+        changed, problems = reload_difference(self.settings, new)
+        if problems:
+            return [], problems
+        self.settings = new
+        self.engine.reconfigure(new)
+        return changed, []
+
+    def _answer(self, request: Request) -> Response:
+        answer = answer_question(request, self.snapshot())
+        if answer is not None:
+            return answer
+        now = self._clock.now()
+        match request.command:
+            case Command.HALT:
+                self.loop.post(
+                    HaltRequested(at=now, source="operator", reason=request.text("reason", "halted by hand"))
+                )
+            case Command.RESUME:
+                self._resume(request)
+            case Command.PANIC:
+                self.loop.post(PanicRequested(at=now, source="operator"))
+            case Command.RELOAD:
+                problems = self.reload().problems
+                if problems:
+                    raise ControlError("the configuration was not reloaded: " + "; ".join(problems))
+            case _:
+                return unknown_command(request)
+        return Response.success()
+
+    def _resume(self, request: Request) -> None:
+        if self.engine.flattening:
+            raise ControlError(
+                "the panic is still cancelling and flattening; resume when trader status shows it is done"
+            )
+        self.settings.panic.flag.unlink(missing_ok=True)
+        accept = request.flag("accept_positions")
+        self.loop.post(ResumeRequested(at=self._clock.now(), source="operator", accept_positions=accept))
