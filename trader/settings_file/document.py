@@ -15,6 +15,7 @@ from trader.settings_file.problems import ConfigurationError, KeyPath, Problem, 
 FILE_MAX_BYTES: Final = 1_000_000
 NODES_MAX: Final = 50_000
 DEPTH_MAX: Final = 50
+PLAIN_TAGS: Final = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 EXAMPLE: Final = "config.example.yaml is a complete one to start from"
 
 
@@ -64,11 +65,18 @@ class Document:
             line = node.start_mark.line + 1
             raise ConfigurationError([Problem(self.file, line, dotted(path), "nests too deep, or contains itself")])
         around = (*around, id(node))
+        if isinstance(node, yaml.CollectionNode) and node.tag not in PLAIN_TAGS:
+            line = node.start_mark.line + 1
+            self.problems.append(Problem(self.file, line, dotted(path), f"has the tag {node.tag}; remove it"))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(loader, node, path, around)
         if isinstance(node, yaml.SequenceNode):
             return [self._value(loader, item, (*path, index), around) for index, item in enumerate(node.value)]
-        return loader.construct_object(node)
+        try:
+            return loader.construct_object(node)
+        except ValueError as error:
+            line = node.start_mark.line + 1
+            raise ConfigurationError([Problem(self.file, line, dotted(path), f"cannot be read: {error}")]) from error
 
     def _mapping(
         self, loader: PlainLoader, node: yaml.MappingNode, path: KeyPath, around: tuple[int, ...]

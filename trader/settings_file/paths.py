@@ -34,7 +34,7 @@ def _resolved(model: M, folder: Path) -> M:
 
 
 def _absolute(path: Path, folder: Path) -> Path:
-    return Path(os.path.normpath(folder / path.expanduser()))
+    return Path(os.path.normpath(folder / os.path.expanduser(path)))
 
 
 def _sqlite_url(url: str, folder: Path) -> str:

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trader.session import CalendarError, CalendarExpired, Session, SessionCalendar, available_calendars
 
@@ -15,6 +17,8 @@ session,opens,closes,half_day
 2026-01-05,14:30,21:00,0
 2026-01-06,14:30,18:00,1
 """
+
+CALENDARS = {name: SessionCalendar.load(name) for name in ("XNYS", "CMES", "always")}
 
 
 def at(text: str) -> datetime:
@@ -152,3 +156,17 @@ def test_it_refuses_a_corrupt_table_by_its_line(tmp_path: Path, before: str, aft
 def test_it_refuses_a_table_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(CalendarError, match="cannot be read"):
         SessionCalendar.load("XTST", tmp_path / "missing.csv")
+
+
+@given(
+    moment=st.datetimes(datetime(2010, 1, 5), datetime(2027, 12, 30), timezones=st.just(UTC)),  # noqa: DTZ001
+    name=st.sampled_from(["XNYS", "CMES", "always"]),
+)
+def test_any_moment_is_in_a_session_or_before_the_next_one(moment: datetime, name: str) -> None:
+    calendar = CALENDARS[name]
+    session, following = calendar.session_at(moment), calendar.next_session(moment)
+    assert moment < following.opens_at
+    if session is not None:
+        assert session.contains(moment)
+        assert session.closes_at <= following.opens_at
+    assert calendar.session_at(following.opens_at) == following

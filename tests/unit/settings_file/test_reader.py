@@ -127,6 +127,10 @@ def test_it_does_not_report_what_a_wrong_value_has_caused(tmp_path: Path) -> Non
         (MINIMAL + "panic: {flag: 7}\n", 2, "must be the path of a file, not 7"),
         (MINIMAL + "? [a, b]\n: c\n", 2, "a key must be plain text"),
         (MINIMAL + f"control: {{socket: /run/{'x' * 120}}}\n", 2, "a Unix socket's path at most 107"),
+        (MINIMAL + f"gateway: {{port: {'9' * 5000}}}\n", 2, "gateway.port: cannot be read"),
+        (MINIMAL + "gateway: !!python/object:os.system {}\n", 2, "gateway: has the tag"),
+        (MINIMAL + "account: !!python/name:os.system x\n", 2, "is not valid YAML"),
+        (MINIMAL + "account: !!timestamp 2026-99-99\n", 2, "account: cannot be read"),
         (MINIMAL + "gateway: {password: hunter2}\n", 2, "unknown key; remove it"),
     ],
 )
