@@ -25,6 +25,7 @@ class MarketData:
         self.settings = settings
         self.quotes: dict[str, Quote] = {}
         self.subscriptions: dict[str, SubscriptionStatus] = {}
+        self.subscribed_at: dict[str, datetime] = {}
         self.modes: dict[str, MarketDataMode] = {}
         self.stale: set[str] = set()
         self.ticks = 0
@@ -56,6 +57,20 @@ class MarketData:
     def _is_outlier(self, last: Quote, twice_mid: float) -> bool:
         before = last.bid + last.ask
         return abs(twice_mid - before) > self.settings.outlier_ratio * before
+
+    def subscribe(self, symbol: str, status: SubscriptionStatus, at: datetime) -> None:
+        """Note what became of a subscription."""
+        self.subscriptions[symbol] = status
+        self.subscribed_at[symbol] = at
+
+    def silent(self, now: datetime) -> set[str]:
+        """The subscribed instruments that ought to have ticked by now and did not."""
+        patience = timedelta(seconds=self.settings.stale_after_s)
+        return {
+            symbol
+            for symbol in self.subscriptions
+            if self.is_stale(symbol, now) and now - self.subscribed_at[symbol] > patience
+        }
 
     def age_s(self, symbol: str, now: datetime) -> float | None:
         """Seconds since the last good quote; None when there is none."""

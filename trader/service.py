@@ -181,17 +181,22 @@ class Service:
         while not self._done.is_set():
             self._look_for_panic_flag()
             now, now_ns = self._clock.now(), self._clock.monotonic_ns()
-            elapsed = TimerElapsed(at=now, monotonic_ns=now_ns)
-            self.loop.post(elapsed)
-            self._observability.observers.publish((elapsed,))
-            if self._schedule.due(now):
-                self.loop.post(ScheduleFired(at=now, strategy=self.settings.strategy.name, monotonic_ns=now_ns))
+            if self._knows_the_time():
+                elapsed = TimerElapsed(at=now, monotonic_ns=now_ns)
+                self.loop.post(elapsed)
+                self._observability.observers.publish((elapsed,))
+                if self._schedule.due(now):
+                    self.loop.post(ScheduleFired(at=now, strategy=self.settings.strategy.name, monotonic_ns=now_ns))
             if watchdog_s is not None and now_ns - fed_ns > watchdog_s * NANOSECONDS_PER_SECOND:
                 systemd_notify.notify("WATCHDOG=1")
                 fed_ns = now_ns
             if self._stop_deadline_ns is not None and (self.engine.stopped or now_ns > self._stop_deadline_ns):
                 return
             await asyncio.sleep(BEAT_S)
+
+    def _knows_the_time(self) -> bool:
+        """Simulated time is known once the simulator has told it; no session opens or closes before that."""
+        return not isinstance(self._clock, AnchoredClock) or self._clock.anchored
 
     def _look_for_panic_flag(self) -> None:
         if self.settings.panic.flag.exists():

@@ -87,7 +87,7 @@ def _on_account_values(core: Core, step: Step, event: AccountValuesReceived) -> 
 
 
 def _on_subscription(core: Core, step: Step, event: SubscriptionChangedReceived) -> None:
-    core.market_data.subscriptions[event.symbol] = event.status
+    core.market_data.subscribe(event.symbol, event.status, event.at)
 
 
 def _on_market_data_mode(core: Core, step: Step, event: MarketDataModeReceived) -> None:

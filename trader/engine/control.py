@@ -226,8 +226,7 @@ def _repeat_cancel(core: Core, step: Step, order: Order, now_ns: int, timeout_ns
 
 def _staleness(core: Core, step: Step, now: datetime) -> None:
     data = core.market_data
-    expected = data.subscriptions if decisions.session_of(core, now) is not None else ()
-    stale = {symbol for symbol in expected if data.is_stale(symbol, now)}
+    stale = data.silent(now) if decisions.session_of(core, now) is not None else set()
     for symbol in sorted(stale ^ data.stale):
         step.emit(
             QuoteStalenessChanged(at=now, symbol=symbol, stale=symbol in stale, age_s=data.age_s(symbol, now) or 0.0)

@@ -68,7 +68,7 @@ class Core:
         self.calendar = calendar
         self.clock = clock
         self.run_id = run_id
-        self.started_at = clock.now()
+        self.started_ns = clock.monotonic_ns()
         # durable
         self.orders = Orders()
         self.ledger = Ledger(settings.base_currency)
@@ -90,7 +90,7 @@ class Core:
         self.link = Link()
         self.statistics = Statistics()
         self.session: Session | None = None
-        self.closed_from = self.closed_until = self.started_at
+        self.closed_from = self.closed_until = clock.now()
         self.calendar_problem = ""
         self.panic: FlattenProcedure | None = None
         self.order_count = 0

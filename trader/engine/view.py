@@ -1,5 +1,6 @@
 """The engine's state as one frozen snapshot."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 from trader.contracts import ZERO, OrderType
@@ -34,7 +35,7 @@ def snapshot(core: Core) -> Snapshot:
         next_open = None
     return Snapshot(
         at=now,
-        started_at=core.started_at,
+        started_at=now - timedelta(microseconds=(core.clock.monotonic_ns() - core.started_ns) // 1_000),
         mode=core.settings.mode,
         account=core.settings.account,
         strategy=core.strategy.name,
