@@ -116,6 +116,9 @@ def classify(code: int, request_id: int) -> ErrorClass:
 
 
 def farm_name(message: str) -> str:
-    """The farm that a connectivity message names: ``…connection is OK:usfarm`` → ``usfarm``; else ``unknown``."""
-    tail = message.replace(".", ":").rsplit(":", 1)[-1].strip()
+    """The farm that a connectivity message names, after its last colon or (inactive ones) full stop; else ``unknown``.
+
+    ``…farm connection is OK:usfarm.nj`` → ``usfarm.nj``; ``…available upon demand.ushmds`` → ``ushmds``.
+    """
+    tail = message.rsplit(":" if ":" in message else ".", 1)[-1].strip()
     return tail if tail and " " not in tail and len(tail) <= 32 else "unknown"

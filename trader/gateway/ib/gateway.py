@@ -31,6 +31,7 @@ from trader.events import (
     RequestOutcome,
     Resubscribe,
 )
+from trader.gateway.batch_clock import BatchClock
 from trader.gateway.ib.session import Session
 from trader.gateway.ib.shapes import contract_of, order_of
 from trader.gateway.instruments import InstrumentIndex
@@ -66,7 +67,7 @@ class IbGateway:
     ) -> None:
         self._settings = settings
         self._client_id = settings.gateway.client_id if client_id is None else client_id
-        self._clock = clock
+        self._clock = BatchClock(clock)
         self._sink = sink
         self._timers: Timers = timers or LoopTimers()
         self._index = InstrumentIndex(instruments)

@@ -23,7 +23,6 @@ from ib_async.contract import Contract, ContractDetails
 from ib_async.decoder import Decoder
 from ib_async.order import Order, OrderState
 
-from trader.clock import Clock
 from trader.contracts import ONE, ZERO
 from trader.events import (
     AccountValue,
@@ -35,11 +34,13 @@ from trader.events import (
     ExecutionReceived,
     OpenOrderReceived,
     OrderLine,
+    OrderStatusReceived,
     PositionLine,
     PositionReceived,
     RequestKind,
 )
 from trader.gateway import translate
+from trader.gateway.batch_clock import BatchClock
 from trader.gateway.ib.shapes import completed_line, order_line
 from trader.gateway.instruments import InstrumentIndex
 from trader.gateway.quotes import QuoteStream
@@ -78,7 +79,7 @@ class Inbound:
     def __init__(
         self,
         *,
-        clock: Clock,
+        clock: BatchClock,
         deliver: Callable[[AnyFact], None],
         index: InstrumentIndex,
         requests: Requests,
@@ -136,13 +137,14 @@ class Inbound:
     # -- one read of the socket
 
     def batch_began(self) -> None:
-        self.now = self._clock.now()
+        self.now = self._clock.begin()
         self.now_ns = self._clock.monotonic_ns()
         self._quotes.begin(self.now, self.now_ns)
 
     def batch_ended(self) -> None:
         self._quotes.end()
         self._flush_values()
+        self._clock.end()
 
     def message(self, fields: list[str]) -> None:
         kind = fields[0] if fields else ""
@@ -173,7 +175,7 @@ class Inbound:
     def _order_status(self, fields: list[str]) -> None:
         fact = translate.status_fact(fields, self.now, self.now_ns)
         self._note_filled(fact.client_id, fact.order_id, fact.filled)
-        self._amend_open_order(fact.client_id, fact.order_id, fact.perm_id, fact.filled)
+        self._amend_open_order(fact)
         self._deliver(fact)
 
     def openOrder(self, order_id: int, contract: Contract, order: Order, state: OrderState) -> None:  # noqa: N802
@@ -264,11 +266,12 @@ class Inbound:
         if len(self._filled) > FILLED_KNOWN_MAX:
             self._filled.popitem(last=False)
 
-    def _amend_open_order(self, client_id: int, order_id: int, perm_id: int, filled: Decimal) -> None:
-        key = _order_key(client_id, order_id, perm_id)
+    def _amend_open_order(self, fact: OrderStatusReceived) -> None:
+        key = _order_key(fact.client_id, fact.order_id, fact.perm_id)
         line = self._requests.row(RequestKind.OPEN_ORDERS, key)
         if isinstance(line, OrderLine):
-            self._requests.add(RequestKind.OPEN_ORDERS, key, _with_filled(line, filled))
+            amended = msgspec.structs.replace(line, filled=fact.filled, status=fact.status)
+            self._requests.add(RequestKind.OPEN_ORDERS, key, amended)
 
     def _spoil(self, kind: str, fields: list[str], detail: str) -> None:
         answer: RequestKind | int | None = ROW_OF.get(kind)
@@ -287,7 +290,3 @@ class Inbound:
 def _order_key(client_id: int, order_id: int, perm_id: int) -> tuple[int, int]:
     # Orders of a person at the gateway's screen have no id of their own; the permId is unique then.
     return (client_id, order_id) if order_id > 0 else (-1, perm_id)
-
-
-def _with_filled(line: OrderLine, filled: Decimal) -> OrderLine:
-    return msgspec.structs.replace(line, filled=filled)

@@ -15,12 +15,13 @@ from typing import Any, Final
 from ib_async.contract import ContractDetails
 from ib_async.objects import ExecutionFilter
 
-from trader.clock import NANOSECONDS_PER_SECOND, AnchoredClock, Clock
+from trader.clock import NANOSECONDS_PER_SECOND, AnchoredClock
 from trader.contracts import SecurityType, TradingMode
 from trader.events import (
     AnyFact,
     BrokerConnectedReceived,
     BrokerErrorReceived,
+    BrokerOrderStatus,
     BrokerStateReceived,
     CommissionLine,
     CommissionReceived,
@@ -37,6 +38,7 @@ from trader.events import (
 )
 from trader.gateway import codes
 from trader.gateway.accounts import check_kind, choose_account
+from trader.gateway.batch_clock import BatchClock
 from trader.gateway.ib.inbound import Inbound
 from trader.gateway.ib.market_data import MarketData
 from trader.gateway.ib.shapes import candidate, contract_of
@@ -50,8 +52,8 @@ from trader.gateway.timers import Timers
 from trader.settings import Settings
 
 COMMISSIONS_MAX: Final = 10_000
-# The server's time is cut to whole seconds; its middle is the better guess.
-TRUNCATION_S: Final = 0.5
+# What a download of open orders may still contain of orders that ended while it ran.
+ENDED: Final = frozenset({BrokerOrderStatus.FILLED, BrokerOrderStatus.CANCELLED, BrokerOrderStatus.API_CANCELLED})
 
 
 class Session:
@@ -63,7 +65,7 @@ class Session:
         settings: Settings,
         client_id: int,
         index: InstrumentIndex,
-        clock: Clock,
+        clock: BatchClock,
         timers: Timers,
         pacer: Pacer,
         deliver: Callable[[AnyFact], None],
@@ -83,8 +85,8 @@ class Session:
         self._lost: asyncio.Future[LinkFailure] = asyncio.get_running_loop().create_future()
         self._heartbeat = Heartbeat(gateway.heartbeat_interval_s, gateway.heartbeat_timeout_s)
         self._upstream = Upstream()
-        self._simulated = SimulatedTime(clock, follow=settings.mode is TradingMode.SIMULATED)
-        self._commissions: list[CommissionLine] | None = None
+        self._simulated = SimulatedTime(clock.base, follow=settings.mode is TradingMode.SIMULATED)
+        self._commissions: dict[str, CommissionLine] | None = None
         self._clock_offset_s = 0.0
         self.requests = Requests(clock, timers, gateway.request_timeout_s, self._finished)
         self.market_data = MarketData(
@@ -231,7 +233,7 @@ class Session:
     async def broker_state(self) -> BrokerStateReceived:
         """Ask for everything that reconciliation compares; None stands for what was not answered."""
         requested_ns = self._clock.monotonic_ns()
-        self._commissions = []
+        self._commissions = {}
         request_id = next(self._ids)
         executions = ExecutionFilter(clientId=0, acctCode=self.account)
         answers = await asyncio.gather(
@@ -246,12 +248,15 @@ class Session:
                 request_id, RequestKind.EXECUTIONS, partial(self._encoder.reqExecutions, request_id, executions)
             ),
         )
-        commissions, self._commissions = tuple(self._commissions or ()), None
+        commissions, self._commissions = tuple(self._commissions.values()), None
+        open_orders = answers[1]
+        if open_orders is not None:
+            open_orders = tuple(line for line in open_orders if line.status not in ENDED)
         return BrokerStateReceived(
             at=self._clock.now(),
             requested_ns=requested_ns,
             positions=answers[0],
-            open_orders=answers[1],
+            open_orders=open_orders,
             completed_orders=answers[2],
             executions=answers[3],
             commissions=commissions,
@@ -280,7 +285,7 @@ class Session:
             and isinstance(fact, CommissionReceived)
             and len(self._commissions) < COMMISSIONS_MAX
         ):
-            self._commissions.append(fact.line)
+            self._commissions[fact.line.exec_id] = fact.line
         self._deliver(fact)
 
     def _error(self, request_id: int, code: int, message: str) -> None:
@@ -334,8 +339,9 @@ class Session:
             self._finished(RequestKind.SERVER_TIME, RequestOutcome.OK, duration_s)
         else:
             return
-        speed = self._clock.speed if isinstance(self._clock, AnchoredClock) else 1.0
-        self._clock_offset_s = server_s + TRUNCATION_S - (now.timestamp() - speed * duration_s / 2)
+        base = self._clock.base
+        speed = base.speed if isinstance(base, AnchoredClock) else 1.0
+        self._clock_offset_s = clock_offset(server_s, now.timestamp() - speed * duration_s / 2)
         self._deliver(HeartbeatReceived(at=now, duration_s=duration_s, clock_offset_s=self._clock_offset_s))
 
     def _beat(self) -> None:
@@ -383,6 +389,12 @@ class Session:
 
     def _finished(self, kind: RequestKind, outcome: RequestOutcome, duration_s: float) -> None:
         self._deliver(RequestFinished(at=self._clock.now(), kind=kind, outcome=outcome, duration_s=duration_s))
+
+
+def clock_offset(server_s: int, ours_s: float) -> float:
+    """How far the server's clock is certainly ahead of ours, seconds; 0 within the second that it cuts off."""
+    least_s, most_s = server_s - ours_s, server_s + 1 - ours_s
+    return least_s if least_s > 0 else min(most_s, 0.0)
 
 
 def _misconfigured(symbol: str, what: str) -> LinkFailure:

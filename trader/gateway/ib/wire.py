@@ -99,10 +99,10 @@ class Wire(asyncio.Protocol):
                 await loop.create_connection(lambda: self, host, port)
         except TimeoutError:
             raise LinkFailure(DisconnectReason.HANDSHAKE_TIMEOUT, f"{where} takes no connection") from None
+        except ConnectionRefusedError:
+            raise LinkFailure(DisconnectReason.REFUSED, f"nothing listens at {where}") from None
         except OSError as error:
-            raise LinkFailure(
-                DisconnectReason.REFUSED, f"nothing listens at {where} ({error.strerror or error})"
-            ) from None
+            raise LinkFailure(DisconnectReason.REFUSED, f"{where} cannot be reached: {error}") from None
         timer = self._timers.call_later(timeout_s, lambda: self._time_out(where, timeout_s))
         try:
             self._write_raw(b"API\0" + self._framed(b"v%d..%d" % (Client.MinClientVersion, Client.MaxClientVersion)))
@@ -150,16 +150,22 @@ class Wire(asyncio.Protocol):
             self._listener.lost(detail)
 
     def data_received(self, data: bytes) -> None:
-        buffer = self._buffer
-        buffer += data
-        position, available = 0, len(buffer)
+        self._buffer += data
         self._listener.batch_began()
+        try:
+            self._take_frames(self._buffer)
+        finally:
+            self._listener.batch_ended()
+
+    def _take_frames(self, buffer: bytearray) -> None:
+        # One pass over what has come, and one cut at its end: cutting after each frame would be quadratic.
+        position, available = 0, len(buffer)
         while available - position >= LENGTH.size:
             length = LENGTH.unpack_from(buffer, position)[0]
             stop = position + LENGTH.size + length
             if length > FRAME_MAX_BYTES:
                 self._not_a_gateway(f"a frame of {length} bytes")
-                return
+                break
             if stop > available:
                 break
             fields = buffer[position + LENGTH.size : stop].decode(errors="backslashreplace").split("\0")
@@ -170,7 +176,6 @@ class Wire(asyncio.Protocol):
             else:
                 self._greet(fields)
         del buffer[:position]
-        self._listener.batch_ended()
 
     # -- the handshake
 
