@@ -69,7 +69,11 @@ make_venv() {
   fi
   note "Making .venv with $("$python" --version) …"
   "$python" -m venv "$VENV" || fail "$python could not make $VENV; see the message above"
+  printf '%s\n' "$VENV" >"$VENV/.made-in"
 }
+
+# The programs in a virtual environment name its folder, so it does not survive a move of the checkout.
+was_moved() { [[ -f "$VENV/.made-in" && "$(<"$VENV/.made-in")" != "$VENV" ]]; }
 
 is_installed() { [[ -f "$VENV/.installed-$1" && "$(<"$VENV/.installed-$1")" == "$2" ]]; }
 
@@ -80,7 +84,7 @@ prepare() {
   mkdir -p "$ROOT/.cache"
   exec 9>"$ROOT/.cache/setup.lock"
   ! command -v flock >/dev/null || flock 9
-  is_suitable "$VENV/bin/python" || make_venv
+  if was_moved || ! is_suitable "$VENV/bin/python"; then make_venv; fi
   print="$(fingerprint "$VENV/bin/python")"
   if ! is_installed "$level" "$print" && ! is_installed dev "$print"; then
     note "Installing what pyproject.toml asks for (once; a minute or two) …"
