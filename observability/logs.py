@@ -38,7 +38,8 @@ PRIORITIES: Final = {
     logging.INFO: 6,
     logging.DEBUG: 7,
 }
-URL_PASSWORD: Final = re.compile(r"(\w[\w+.-]*://[^\s:/@\"]*:)[^\s@/\"]+@")
+# Bounded repetitions: a search must stay linear in the length of the line.
+URL_PASSWORD: Final = re.compile(r"(\b[a-zA-Z][\w+.-]{0,30}://[^\s:/@\"]{0,100}:)[^\s@/\"]{1,1000}@")
 SECRET_VALUE: Final = re.compile(
     r"(?i)((?:password|passwd|secret|token|authorization|api_key)\\?[\"']?\s*[:=]\s*\\?[\"']?(?:bearer\s+)?)[^\s\"'\\,;}]+"
 )
@@ -170,11 +171,11 @@ class LogPipeline:
         record = line if isinstance(line, logging.LogRecord) else self._record_of(line)
         if record is None:
             return
-        text = masked(self._formatter.format(record))
+        text = self._formatter.format(record)
         if len(text) > MAX_LINE_CHARACTERS:
             text = self._formatter.format(_shortened(record))
         priority = f"<{PRIORITIES.get(record.levelno, 6)}>" if self._with_priority else ""
-        self._stream.write(f"{priority}{text}\n")
+        self._stream.write(f"{priority}{masked(text)}\n")
         self._stream.flush()
 
     def _record_of(self, fact: AnyFact) -> logging.LogRecord | None:
@@ -252,7 +253,7 @@ def _shortened(record: logging.LogRecord) -> logging.LogRecord:
             "name": record.name,
             "levelno": record.levelno,
             "levelname": record.levelname,
-            "msg": masked(record.getMessage())[:2_000],
+            "msg": masked(record.getMessage()[:MAX_LINE_CHARACTERS])[:2_000],
             "happened_at": getattr(record, "happened_at", None),
             "shortened": True,
         }
