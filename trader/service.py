@@ -86,6 +86,7 @@ class Service:
         self._watchers = watchers
         self._clock: Clock = AnchoredClock() if settings.mode is TradingMode.SIMULATED else SystemClock()
         self._done = asyncio.Event()
+        self.running = False
         self._stop_deadline_ns: int | None = None
         self._recorder: Recorder | None = None
         self._control: ControlServer | None = None
@@ -162,6 +163,7 @@ class Service:
     async def _trade(self) -> None:
         gateway = asyncio.create_task(self._gateway.run(), name="gateway")
         beat = asyncio.create_task(self._beat(), name="beat")
+        self.running = True
         systemd_notify.notify("READY=1")
         try:
             await asyncio.wait({gateway, beat}, return_when=asyncio.FIRST_COMPLETED)

@@ -7,10 +7,14 @@ an invariant that broke is a traceback in the log and exit code 1, and systemd r
 import asyncio
 import logging
 import signal
+from typing import TYPE_CHECKING
 
 import typer
 
 from trader.cli.plumbing import DEFAULT_CONFIG, EXIT_FAILED, EXIT_UNUSABLE, ConfigOption, fail, settings_from
+
+if TYPE_CHECKING:
+    from trader.service import Service
 
 
 def register(parent: typer.Typer) -> None:
@@ -40,10 +44,7 @@ def run_command(config: ConfigOption = DEFAULT_CONFIG) -> None:
         logs.stop()
 
 
-async def _run(service: "object") -> None:
-    from trader.service import Service
-
-    assert isinstance(service, Service)
+async def _run(service: "Service") -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.request_stop, signal.Signals(number).name)

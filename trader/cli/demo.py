@@ -1,0 +1,166 @@
+"""``trader demo``: a simulated gateway and the service in one command, watched live, judged at the end.
+
+Rules: a terminal gets a live picture, anything else plain lines. Ctrl-C ends as gracefully as the duration does.
+Exit code 0 only when the books balance with the broker's and nothing failed; a success metric that is missed is
+shown and does not fail the demonstration.
+"""
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+
+from trader.cli.plumbing import EXIT_FAILED, EXIT_UNUSABLE, fail
+from trader.cli.views import metrics_table, status_view
+from trader.contracts import ZERO
+from trader.demo import Demo, DemoError, DemoOptions, DemoResult
+from trader.events import AnyFact, CommissionBooked, FillBooked, IntentRefused, SignalChanged, TradingStateChanged
+from trader.snapshot import HistogramView
+
+PICTURES_A_SECOND: Final = 4
+DurationOption = Annotated[float, typer.Option("--duration", min=1, max=86_400, help="Seconds to trade.")]
+MarketOption = Annotated[
+    list[Path] | None, typer.Option("--market", help="A recorded file instead of the synthetic market; repeatable.")
+]
+FolderOption = Annotated[Path | None, typer.Option("--folder", help="Keep journal and logs here.")]
+PortOption = Annotated[int, typer.Option("--metrics-port", min=0, max=65_535, help="Port of /metrics; 0 takes any.")]
+
+
+def register(parent: typer.Typer) -> None:
+    """Add ``trader demo`` to the command line."""
+    parent.command("demo")(demo_command)
+
+
+def demo_command(
+    duration: DurationOption = 60.0,
+    market: MarketOption = None,
+    speed: Annotated[float, typer.Option(min=0.1, max=10_000, help="Simulated seconds in one real second.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Makes the synthetic market repeatable.")] = 1,
+    folder: FolderOption = None,
+    metrics_port: PortOption = 9464,
+) -> None:
+    """Trade on a simulated gateway, watch it, and see whether the books balance at the end."""
+    with tempfile.TemporaryDirectory(prefix="trader-demo-") as temporary:
+        home = (folder or Path(temporary)).resolve()
+        home.mkdir(parents=True, exist_ok=True)
+        options = DemoOptions(
+            folder=home,
+            duration_s=duration,
+            markets=tuple(path.resolve() for path in market or ()),
+            seed=seed,
+            speed=speed,
+            metrics_port=metrics_port,
+        )
+        _demonstrate(options)
+
+
+def _demonstrate(options: DemoOptions) -> None:
+    from observability.logs import configure_logging
+    from trader.clock import AnchoredClock
+    from trader.service import USER_ERRORS
+
+    console = Console()
+    with (options.folder / "trader.log").open("w") as log:
+        logs = configure_logging("INFO", AnchoredClock(), stream=log)
+        try:
+            result = asyncio.run(_run(options, console))
+        except (DemoError, *USER_ERRORS) as error:
+            fail(str(error), EXIT_UNUSABLE)
+        finally:
+            logs.stop()
+    console.print(summary(result))
+    if result.problems:
+        raise typer.Exit(EXIT_FAILED)
+
+
+async def _run(options: DemoOptions, console: Console) -> DemoResult:
+    show = _nothing if console.is_terminal else _line_printer(console)
+    demo = Demo(options, show)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, demo.request_stop)
+    source = ", ".join(path.name for path in options.markets) or "a synthetic market"
+    console.print(f"trading {source} for {options.duration_s:g} s on a simulated IB Gateway; Ctrl-C ends it")
+    running = asyncio.create_task(demo.run())
+    if console.is_terminal:
+        await _draw(demo, running, console)
+    return await running
+
+
+async def _draw(demo: Demo, running: "asyncio.Task[DemoResult]", console: Console) -> None:
+    with Live(console=console, refresh_per_second=PICTURES_A_SECOND, transient=True) as live:
+        while not running.done():
+            if demo.service is not None and demo.service.running:
+                live.update(status_view(demo.service.snapshot()))
+            await asyncio.wait({running}, timeout=1 / PICTURES_A_SECOND)
+
+
+def _nothing(fact: AnyFact) -> None:
+    """The live picture shows the state; facts are not drawn one by one."""
+
+
+def _line_printer(console: Console) -> Callable[[AnyFact], None]:
+    def show(fact: AnyFact) -> None:
+        text = line_of(fact)
+        if text:
+            console.print(f"{fact.at:%H:%M:%S}  {text}", highlight=False)
+
+    return show
+
+
+def line_of(fact: AnyFact) -> str:
+    """One plain line about a fact that a spectator cares for; empty for the others."""
+    match fact:
+        case SignalChanged():
+            return f"signal  {fact.symbol:5} wants {fact.target:>5} ({fact.reason})"
+        case FillBooked():
+            line = fact.line
+            return f"fill    {line.instrument.symbol:5} {line.side} {line.quantity} at {line.price}"
+        case CommissionBooked():
+            return f"costs   {fact.line.amount} {fact.line.currency}"
+        case IntentRefused():
+            return f"refused {fact.symbol:5} {fact.side} {fact.quantity}: {fact.rule}, {fact.detail}"
+        case TradingStateChanged():
+            return f"state   {fact.old} -> {fact.new}: {fact.reason}"
+        case _:
+            return ""
+
+
+def summary(result: DemoResult) -> RenderableType:
+    """What was traded, at what speed and cost, and whether the books balance."""
+    activity, pnl = result.snapshot.activity, result.snapshot.pnl_base
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_column(style="dim")
+    facts.add_column(justify="right")
+    eligible, filled = activity.orders_eligible, activity.orders_eligible_filled
+    gross = pnl.gross
+    net = None if gross is None else gross - result.commission
+    for name, value in (
+        ("quotes", f"{activity.ticks:,}"),
+        ("signals", str(activity.signals)),
+        ("orders", str(activity.orders_submitted)),
+        ("fills", str(activity.fills)),
+        ("fill rate", f"{filled / eligible:.1%} of {eligible}" if eligible else "no orders"),
+        ("decision latency p50 / p99", _quantiles(activity.decision_duration)),
+        ("order latency p50 / p99", _quantiles(activity.ack_duration)),
+        ("P&L gross", "not known" if gross is None else f"{gross:,.2f} {pnl.currency}"),
+        ("commissions", f"{ZERO - result.commission:,.2f} {pnl.currency}"),
+        ("P&L net", "not known" if net is None else f"{net:,.2f} {pnl.currency}"),
+    ):
+        facts.add_row(name, value)
+    verdict = "\n".join(f"[red]✗ {problem}[/red]" for problem in result.problems) or (
+        "[green]✓ the books balance with the broker's: positions, executions, commissions, cash[/green]"
+    )
+    return Group("", "[bold]Summary[/bold]", facts, "", metrics_table(result.snapshot), "", verdict)
+
+
+def _quantiles(view: HistogramView) -> str:
+    half, worst = view.quantile(0.5), view.quantile(0.99)
+    return "no orders" if half is None or worst is None else f"{half * 1000:.2f} / {worst * 1000:.2f} ms"
