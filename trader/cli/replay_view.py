@@ -5,6 +5,7 @@ Pure: results in, rich renderables or JSON values out. Nothing is said by colour
 
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,9 +30,9 @@ def summary_view(summary: ReplaySummary) -> RenderableType:
 
 
 def _summary_parts(summary: ReplaySummary) -> Iterator[RenderableType]:
-    yield Text(f"Replay of {', '.join(summary.files)}", "bold")
+    yield Text(f"Replay of {_files_text(summary.files)}", "bold")
     yield Text("")
-    grid = Table.grid(padding=(0, 6))
+    grid = Table.grid(padding=(0, 5))
     grid.add_row(_activity(summary), _money(summary))
     yield grid
     if summary.refusals:
@@ -42,10 +43,17 @@ def _summary_parts(summary: ReplaySummary) -> Iterator[RenderableType]:
         yield Text(message, "bold red")
 
 
+def _files_text(files: tuple[str, ...]) -> str:
+    names = [Path(name).name for name in files]
+    return names[0] if len(names) == 1 else f"{len(names)} files, {names[0]} to {names[-1]}"
+
+
 def _activity(summary: ReplaySummary) -> Table:
     lines = _lines()
-    lines.add_row("recorded", f"{summary.started_at:%Y-%m-%d %H:%M} to {summary.ended_at:%Y-%m-%d %H:%M} UTC")
-    lines.add_row("quotes", f"{summary.quotes:,} in {summary.wall_s:.2f} s ({summary.quotes_per_s:,.0f} a second)")
+    lines.add_row("from", f"{summary.started_at:%Y-%m-%d %H:%M} UTC")
+    lines.add_row("to", f"{summary.ended_at:%Y-%m-%d %H:%M} UTC")
+    lines.add_row("quotes", f"{summary.quotes:,}")
+    lines.add_row("replayed in", f"{summary.wall_s:.2f} s, {summary.quotes_per_s:,.0f} quotes/s")
     lines.add_row("sessions", f"{summary.sessions:,}")
     lines.add_row("signals", f"{summary.signals:,}")
     lines.add_row("orders", f"{summary.orders:,}, {summary.orders_filled:,} filled completely")

@@ -1,13 +1,13 @@
 """The service's own engine over a recording, on virtual time, without sockets.
 
 Rules: the same engine, strategy, risk and ledger as the service; what differs is where events come from and
-that time is moved by them. The same files, settings and seed give the same facts. While data flows or an
-order is under way a timer elapses every virtual second; in a silence, on whole minutes, so that sessions
-open and close when they do.
+that time is moved by them. The same files, settings and seed give the same facts. Timers elapse on virtual
+time: every second while an order is under way, else every fifth, in a silence on whole minutes; always on
+whole ones, so that sessions open and close when they do.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -29,9 +29,12 @@ from trader.simulator.model import Report
 from trader.simulator.options import ExchangeOptions
 from trader.simulator.recorded import MarketDataFileError, RecordedMarket
 
-TIMER_STEP: Final = timedelta(seconds=1)
+BUSY_STEP: Final = timedelta(seconds=1)
+QUIET_STEP: Final = timedelta(seconds=5)
 SILENT_STEP: Final = timedelta(minutes=1)
 SETTLE_LIMIT: Final = timedelta(minutes=2)
+ONE_DAY_S: Final = 86_400.0
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 RUN_ID: Final = "replay"
 
 
@@ -52,8 +55,8 @@ def run_replay(
     started_ns = watch.monotonic_ns()
     market = setup.open_market(files)
     symbols = market.contracts
-    chosen = _virtual(settings or setup.default_settings(symbols))
-    replay = _Replay(market, chosen, latency, seed)
+    chosen = settings or setup.default_settings(symbols)
+    replay = _Replay(market, _virtual(chosen), latency, seed)
     try:
         replay.run()
     except MarketDataFileError as error:
@@ -63,7 +66,7 @@ def run_replay(
         settings=chosen,
         started_at=market.start,
         ended_at=replay.ended_at,
-        rows=replay.rows,
+        rows=market.rows,
         quotes=replay.quotes,
         trades=replay.trades,
         facts=tuple(replay.facts),
@@ -75,8 +78,12 @@ def run_replay(
 
 
 def _virtual(settings: Settings) -> Settings:
-    """A replay is simulated whatever the configuration says, and touches no account."""
-    return settings.model_copy(update={"mode": TradingMode.SIMULATED, "account": ""})
+    """A replay is simulated whatever the configuration says, and touches no account.
+
+    Without a wire nothing can be missed, so the books are compared at the start and daily, not every few minutes.
+    """
+    gateway = settings.gateway.model_copy(update={"reconcile_interval_s": ONE_DAY_S})
+    return settings.model_copy(update={"mode": TradingMode.SIMULATED, "account": "", "gateway": gateway})
 
 
 class _Replay:
@@ -104,11 +111,11 @@ class _Replay:
         self._strategy = setup.build_strategy(settings, instruments)
         self.engine = Engine(settings, instruments, self._strategy, calendar, self._clock, RUN_ID)
         self.sampler = Sampler(self.engine.snapshot, self.gateway.quotes)
-        self._schedule = fire_times(settings.strategy.schedule, market.start)
+        self._schedule = fire_times(settings.strategy.schedule, settings.strategy.schedule_time_zone, market.start)
         self._next_fire = next(self._schedule, None)
         self._timer_at = market.start
         self.facts: list[AnyFact] = []
-        self.rows = self.quotes = self.trades = 0
+        self.quotes = self.trades = 0
 
     @property
     def ended_at(self) -> datetime:
@@ -126,17 +133,18 @@ class _Replay:
         """The hot loop: a row of an instrument that is not traded costs one look-up."""
         traded = self.gateway.symbols_by_market_key
         apply = self.gateway.apply
+        quotes = trades = 0
         for event in self._market.events():
-            self.rows += 1
             if event.symbol not in traded:
                 continue
             if event.at >= self._timer_at:
                 self._elapse(event.at)
             if event.bid is not None or event.ask is not None:
-                self.quotes += 1
+                quotes += 1
             if event.last is not None:
-                self.trades += 1
+                trades += 1
             apply(event)
+        self.quotes, self.trades = quotes, trades
 
     def _elapse(self, until: datetime) -> None:
         """Let timers elapse up to and including ``until``."""
@@ -150,37 +158,42 @@ class _Replay:
             self._timer_at = self._next_timer(at, until)
 
     def _next_timer(self, at: datetime, until: datetime) -> datetime:
-        if until - at <= SILENT_STEP or self.gateway.pending or self.engine.core.orders.open():
-            return at + TIMER_STEP
-        return at.replace(second=0, microsecond=0) + SILENT_STEP
+        if self.gateway.pending or self.engine.core.orders.open():
+            return at + BUSY_STEP
+        return _after(at, QUIET_STEP if until - at <= SILENT_STEP else SILENT_STEP)
 
     def _fire_schedule(self, at: datetime) -> None:
         while self._next_fire is not None and self._next_fire <= at:
             self._next_fire = next(self._schedule, None)
-            self._receive(
-                ScheduleFired(at=at, strategy=self._strategy.name, monotonic_ns=self._clock.monotonic_ns())
-            )
+            self._receive(ScheduleFired(at=at, strategy=self._strategy.name, monotonic_ns=self._clock.monotonic_ns()))
 
     def _settle(self) -> None:
         """After the last row: commissions, cancels and their answers still come; bounded."""
         limit = self._clock.now() + SETTLE_LIMIT
         while self.gateway.pending and self._clock.now() < limit:
-            self._elapse(self._clock.now() + TIMER_STEP)
+            self._elapse(self._clock.now() + BUSY_STEP)
         self.sampler.finish(self._clock.now())
 
     def _receive(self, event: AnyFact) -> None:
-        self._take(self.engine.process(event))
+        step = self.engine.process(event)
+        if step.facts or step.commands:
+            self._take(step)
 
     def _take(self, step: Step) -> None:
-        if step.facts:
-            self.facts.extend(step.facts)
-            if len(self.facts) > FACTS_MAX:
-                raise ReplayError(
-                    f"more than {FACTS_MAX:,} facts by {self._clock.now():%Y-%m-%d %H:%M:%S} UTC: "
-                    "replay fewer files or fewer instruments at a time"
-                )
+        """What the service does with a step, without a journal and observers."""
+        self.facts.extend(step.facts)
+        if len(self.facts) > FACTS_MAX:
+            raise ReplayError(
+                f"more than {FACTS_MAX:,} facts by {self._clock.now():%Y-%m-%d %H:%M:%S} UTC: "
+                "replay fewer files or fewer instruments at a time"
+            )
         for command in step.commands:
             self.gateway.execute(command)
+
+
+def _after(at: datetime, step: timedelta) -> datetime:
+    """The first multiple of ``step``, counted from the epoch, after ``at``: opens and closes are never missed."""
+    return at + step - (at - EPOCH) % step
 
 
 def _before_the_gateway(report: Report) -> None:

@@ -14,7 +14,7 @@ from trader.session import CalendarError, SessionCalendar
 from trader.session.calendar import ALWAYS
 from trader.settings import InstrumentSettings, Settings
 from trader.simulator.contract_book import ContractBook, market_key
-from trader.simulator.hours import ALWAYS_OPEN, TradingHours
+from trader.simulator.hours import ALWAYS_OPEN, US_STOCK_HOURS, TradingHours
 from trader.simulator.model import ListedContract
 from trader.simulator.recorded import MarketDataFileError, RecordedMarket
 from trader.simulator.translate import instrument_of
@@ -55,7 +55,7 @@ def load_calendar(settings: Settings) -> SessionCalendar:
 
 def hours_of(settings: Settings) -> TradingHours:
     """The exchange's hours: those of US stocks, or none when the calendar never closes."""
-    return ALWAYS_OPEN if settings.session.calendar == ALWAYS else TradingHours()
+    return ALWAYS_OPEN if settings.session.calendar == ALWAYS else US_STOCK_HOURS
 
 
 def qualify(settings: Settings, book: ContractBook, recorded: Collection[str]) -> dict[str, Instrument]:

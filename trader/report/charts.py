@@ -26,6 +26,7 @@ AMBER: Final = "#c98a1b"
 
 POINTS_MAX: Final = 2_000
 MARKS_MAX: Final = 2_000
+CROWDED: Final = 120
 GAP_SHOWN_MAX: Final = timedelta(hours=1)
 TICK_STEPS: Final = tuple(
     timedelta(seconds=seconds) for seconds in (1, 5, 15, 60, 300, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400)
@@ -89,6 +90,7 @@ def price_figure(points: Sequence[PricePoint], fills: Sequence[FillMark], zone: 
         x=times, y=[point.price for point in kept], name="Mid", mode="lines",
         line={"color": GREY, "width": 1.1}, hovertemplate="%{y:,.3f}<extra>mid</extra>", showlegend=False,
     )  # fmt: skip
+    size = 9 if len(fills) <= CROWDED else 6
     for side, symbol, color, name in (
         (Side.BUY, "triangle-up", GREEN, "Bought"),
         (Side.SELL, "triangle-down", RED, "Sold"),
@@ -97,7 +99,7 @@ def price_figure(points: Sequence[PricePoint], fills: Sequence[FillMark], zone: 
         figure.add_scatter(
             x=[_local(fill.at, zone) for fill in marks], y=[float(fill.price) for fill in marks],
             name=name, mode="markers", showlegend=False, text=[_fill_text(fill) for fill in marks],
-            marker={"symbol": symbol, "size": 9, "color": color, "line": {"width": 0}, "opacity": 0.9},
+            marker={"symbol": symbol, "size": size, "color": color, "line": {"width": 0}, "opacity": 0.85},
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     figure.update_yaxes(tickformat=",.2f", nticks=6)
@@ -204,7 +206,8 @@ def _hours(start: datetime, end: datetime, most: int) -> list[tuple[datetime, st
     step = next((size for size in TICK_STEPS if span / size <= most), TICK_STEPS[-1])
     midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
     first = midnight + -(-(start - midnight) // step) * step
-    moments = [first + index * step for index in range(min(most, int((end - first) / step)) + 1)] if first <= end else []
+    steps = min(most, int((end - first) / step)) if first <= end else -1
+    moments = [first + index * step for index in range(steps + 1)]
     form = "%H:%M:%S" if step < timedelta(minutes=1) else "%H:%M"
     return [(at, at.strftime(form)) for at in moments]
 

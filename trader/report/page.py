@@ -58,7 +58,7 @@ def render_page(data: ReportData) -> str:
 
 def _charts() -> ModuleType:
     try:
-        from trader.report import charts  # noqa: PLC0415  # plotly is an optional extra
+        from trader.report import charts  # plotly is an optional extra
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "plotly":
             raise
@@ -69,7 +69,7 @@ def _charts() -> ModuleType:
 
 
 def _document(title: str, body: str, figures: dict[str, Any], charts: ModuleType) -> str:
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415  # see _charts
+    from plotly.offline import get_plotlyjs  # see _charts
 
     data = {"figures": figures, "templates": charts.templates()}
     assets = files("trader") / "data"
@@ -113,9 +113,10 @@ def _chart(name: str, figure: Any, figures: dict[str, Any], label: str) -> str:
 
 def _heading(data: ReportData, zone: ZoneInfo) -> str:
     span = f"{words.moment(data.started_at, zone)} to {words.moment(data.ended_at, zone)}"
+    small = f"{span}, times in {data.time_zone}, amounts in {data.currency}"
     return (
         f"<header><h1>{escape(data.title)}</h1><p>{escape(data.subtitle)}</p>"
-        f'<p class="small">{escape(span)}, times in {escape(data.time_zone)}, amounts in {escape(data.currency)}</p></header>'
+        f'<p class="small">{escape(small)}</p></header>'
     )
 
 
@@ -165,7 +166,7 @@ def _prices(data: ReportData, zone: ZoneInfo, charts: ModuleType, figures: dict[
         label = f"Price of {symbol} with fills"
         title = f"<h3>{escape(symbol)}</h3><span>{words.count(len(by_symbol[symbol]))} fills</span>"
         charts_html.append(
-            f'<figure><figcaption>{title}</figcaption>{_chart(f"price-{index}", figure, figures, label)}</figure>'
+            f"<figure><figcaption>{title}</figcaption>{_chart(f'price-{index}', figure, figures, label)}</figure>"
         )
     more = len(busiest) - len(shown)
     rest = f'<p class="small">{more} more instruments are not drawn.</p>' if more else ""

@@ -26,8 +26,8 @@ class Column(NamedTuple):
 
 def figure_cards(figures: Sequence[Figure]) -> str:
     cards = (
-        f'<div class="card {figure.tone}"><dt>{escape(figure.label)}</dt><dd>{escape(figure.value)}{_unit(figure.unit)}</dd>'
-        f'<dd class="small">{escape(figure.note)}</dd></div>'
+        f'<div class="card {figure.tone}"><dt>{escape(figure.label)}</dt>'
+        f'<dd>{escape(figure.value)}{_unit(figure.unit)}</dd><dd class="small">{escape(figure.note)}</dd></div>'
         for figure in figures
     )
     return f'<dl class="cards">{"".join(cards)}</dl>' if figures else ""
@@ -106,8 +106,11 @@ def symbols(rows: Sequence[SymbolRow], currency: str) -> str:
 
 
 def metrics(rows: Sequence[MetricRow]) -> str:
-    columns = (Column("Metric"), Column("Target"), Column("Value", True))
-    cells = [[Cell(row.name), Cell(row.target), Cell(row.value, css=f"verdict {row.tone}")] for row in rows]
+    columns = (Column("Metric"), Column("Measured"), Column("Target"))
+    cells = [
+        [Cell(row.name, css=f"verdict {row.tone}"), Cell(row.value, css=f"measured {row.tone}"), Cell(row.target)]
+        for row in rows
+    ]
     return _table(columns, cells, sortable=False)
 
 

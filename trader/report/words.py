@@ -27,10 +27,10 @@ def quantity(amount: Decimal | None, signed: bool = False) -> str:
 
 
 def price(amount: Decimal | float | None) -> str:
-    """At least two decimals, at most six, without trailing zeros beyond the second."""
+    """At least two decimals, at most five, without trailing zeros beyond the second."""
     if amount is None:
         return UNKNOWN
-    whole, _, decimals = f"{amount:,.6f}".partition(".")
+    whole, _, decimals = f"{amount:,.5f}".partition(".")
     return f"{whole}.{decimals[:2]}{decimals[2:].rstrip('0')}"
 
 

@@ -172,14 +172,19 @@ class InProcessGateway:
 
     def apply(self, event: MarketEvent) -> None:
         """One row of the market: the exchange first, then its news to us, then what follows from it."""
-        at = event.at
-        if at > self._clock.now():
-            self.advance_to(at)
+        clock = self._clock
+        if event.at > clock.now():
+            if self._queue:
+                self.advance_to(event.at)
+            else:
+                clock.advance_to(event.at)  # the exchange moves its own time with the row
         self._exchange.apply(event)
         key = self._keys.get(event.symbol)
         if key is not None and self._connected:
-            if event.bid is not None or event.ask is not None:
-                self._quote(key, event)
+            quote = self._quote(key, event)
+            if quote is not None:
+                self._quotes[key] = quote
+                self._sink(QuoteReceived(at=event.at, quote=quote, received_ns=clock.monotonic_ns()))
             if event.last is not None:
                 self._trade(key, event)
         if self._queue:
@@ -272,22 +277,18 @@ class InProcessGateway:
             if known:
                 self._deliver(MarketDataModeReceived(at=now, symbol=symbol, mode=MarketDataMode.LIVE))
 
-    def _quote(self, key: str, event: MarketEvent) -> None:
-        """A missing side keeps its last value, as it does in a client's ticker; a quote has two sides."""
+    def _quote(self, key: str, event: MarketEvent) -> Quote | None:
+        """The row's quote. A missing side keeps its last value, as in a client's ticker; a quote has two sides."""
         bid, ask = event.bid, event.ask
+        if bid is not None and ask is not None:
+            return Quote(key, float(bid), float(event.bid_size or 0), float(ask), float(event.ask_size or 0), event.at)
         before = self._quotes.get(key)
-        if before is None and (bid is None or ask is None):
-            return
-        quote = Quote(
-            key,
-            float(bid) if bid is not None else before.bid,  # type: ignore[union-attr]
-            float(event.bid_size or 0) if bid is not None else before.bid_size,  # type: ignore[union-attr]
-            float(ask) if ask is not None else before.ask,  # type: ignore[union-attr]
-            float(event.ask_size or 0) if ask is not None else before.ask_size,  # type: ignore[union-attr]
-            event.at,
-        )
-        self._quotes[key] = quote
-        self._sink(QuoteReceived(at=event.at, quote=quote, received_ns=self._clock.monotonic_ns()))
+        if before is None or (bid is None and ask is None):
+            return None
+        if bid is not None:
+            return Quote(key, float(bid), float(event.bid_size or 0), before.ask, before.ask_size, event.at)
+        assert ask is not None, "one side is there"
+        return Quote(key, before.bid, before.bid_size, float(ask), float(event.ask_size or 0), event.at)
 
     def _trade(self, key: str, event: MarketEvent) -> None:
         self._sink(

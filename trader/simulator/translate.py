@@ -16,14 +16,17 @@ from trader.events import (
     CommissionReceived,
     ExecutionLine,
     ExecutionReceived,
+    FarmChangedReceived,
     OpenOrderReceived,
     OrderLine,
     OrderStatusReceived,
     PlaceOrder,
     PositionLine,
     PositionReceived,
+    UpstreamLostReceived,
+    UpstreamRestoredReceived,
 )
-from trader.gateway.codes import classify
+from trader.gateway import codes
 from trader.simulator.model import (
     CommissionReported,
     ErrorReported,
@@ -78,6 +81,7 @@ class Translator:
                 yield PositionReceived(at=at, line=self.position(position))
             case ErrorReported():
                 yield _error(report, at)
+                yield from _connectivity(report, at)
             case QuoteReported():
                 return
 
@@ -183,5 +187,17 @@ def _error(report: ErrorReported, at: datetime) -> BrokerErrorReceived:
         request_id=report.request_id,
         code=report.code,
         message=report.message,
-        error_class=classify(report.code, report.request_id),
+        error_class=codes.classify(report.code, report.request_id),
     )
+
+
+def _connectivity(report: ErrorReported, at: datetime) -> Iterator[AnyFact]:
+    """What a code says about the gateway's way to the broker and about its farms."""
+    code = report.code
+    if code in codes.UPSTREAM_LOST:
+        yield UpstreamLostReceived(at=at, code=code)
+    elif code in (codes.UPSTREAM_RESTORED, codes.UPSTREAM_RESTORED_DATA_LOST):
+        yield UpstreamRestoredReceived(at=at, code=code, data_lost=code == codes.UPSTREAM_RESTORED_DATA_LOST)
+    elif code in codes.FARM_BROKEN or code in codes.FARM_CONNECTED:
+        farm = codes.farm_name(report.message)
+        yield FarmChangedReceived(at=at, farm=farm, connected=code in codes.FARM_CONNECTED)
