@@ -6,9 +6,9 @@ Rules: every fact is named here, those without a metric in a group of their own,
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import assert_never
+from typing import Any, assert_never
 
 from prometheus_client import CollectorRegistry
 
@@ -42,6 +42,7 @@ from trader.events import (
     DecodeFailed,
     DuplicateOrderBlocked,
     ExecutionIgnored,
+    Fact,
     FarmChangedReceived,
     FillBooked,
     HaltRequested,
@@ -103,6 +104,7 @@ class Instruments:
         self.state_source = ""
         self._was_connected = False
         self._types_to_send: dict[str, str] = {}
+        self._routes: dict[type[Fact], Callable[[Any], None]] = {}
         self._declare_link(registry)
         self._declare_trading(registry)
 
@@ -144,24 +146,28 @@ class Instruments:
 
     def observe(self, fact: AnyFact) -> None:
         """Count and time ``fact``."""
-        if isinstance(fact, HotFact):
-            return
+        handle = self._routes.get(type(fact))
+        if handle is None:
+            handle = self._routes[type(fact)] = self._route(fact)
+        handle(fact)
+
+    def _route(self, fact: AnyFact) -> Callable[[Any], None]:
+        """Who takes facts like this one; asked once for each kind."""
+        if isinstance(fact, HotFact | OrderWordFact | BooksFact):
+            return _ignore
         if isinstance(fact, LifecycleFact):
-            self._lifecycle(fact)
-        elif isinstance(fact, LinkFact):
-            self._link(fact)
-        elif isinstance(fact, OrderFact):
-            self._order(fact)
-        elif isinstance(fact, DecisionFact):
-            self._decision(fact)
-        elif isinstance(fact, DataFact):
-            self._data(fact)
-        elif isinstance(fact, ControlFact):
-            self._control(fact)
-        elif isinstance(fact, OrderWordFact | BooksFact):
-            return
-        else:
-            assert_never(fact)
+            return self._lifecycle
+        if isinstance(fact, ControlFact):
+            return self._control
+        if isinstance(fact, LinkFact):
+            return self._link
+        if isinstance(fact, DataFact):
+            return self._data
+        if isinstance(fact, DecisionFact):
+            return self._decision
+        if isinstance(fact, OrderFact):
+            return self._order
+        assert_never(fact)
 
     def _lifecycle(self, fact: LifecycleFact) -> None:
         match fact:
@@ -308,3 +314,7 @@ class Instruments:
             self._fill_duration.observe(fact.fill_duration_s)
         if fact.slippage_ratio is not None and math.isfinite(fact.slippage_ratio):
             self._slippage.observe(fact.slippage_ratio)
+
+
+def _ignore(fact: AnyFact) -> None:
+    """A fact that no metric counts: what it changes is in the snapshot."""

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from trader.clock import ManualClock
-from trader.contracts import OrderType, Side, TradingMode, TradingState
-from trader.events import AnyFact, MarketDataMode, MismatchKind, OrderState
+from trader.contracts import TradingMode, TradingState
+from trader.events import AnyFact, MarketDataMode, MismatchKind
 from trader.settings import Settings
 from trader.snapshot import (
     ACK_BOUNDS_S,
@@ -25,10 +25,7 @@ from trader.snapshot import (
     Histogram,
     HistogramView,
     MarketDataView,
-    OrderView,
     PnlView,
-    PositionView,
-    QuoteView,
     RiskView,
     Snapshot,
 )
@@ -78,89 +75,57 @@ def seen(bounds: tuple[float, ...], *values: float) -> HistogramView:
     return histogram.freeze()
 
 
-def full_snapshot() -> Snapshot:
-    pnl = PnlView(
+def full_connection() -> ConnectionView:
+    return ConnectionView(
+        connected=True,
+        upstream_connected=True,
+        reconciled=True,
+        client_id=1,
+        server_version=178,
+        last_heartbeat_at=NOW,
+        clock_offset_s=0.02,
+        farms={"usfarm": True, "ushmds": False},
+    )
+
+
+def full_pnl() -> PnlView:
+    return PnlView(
         currency="USD",
         realized=Decimal("120.5"),
-        unrealized=Decimal("-20"),
+        unrealized=Decimal(-20),
         commission=Decimal("-3.5"),
         fees=Decimal(0),
         commissions_missing=1,
     )
-    return Snapshot(
-        at=NOW,
-        started_at=NOW,
+
+
+def full_activity() -> ActivityView:
+    return make(
+        ActivityView,
+        ticks=1_000,
+        holds={"mean_reversion": 900},
+        decision_duration=seen(DECISION_BOUNDS_S, 0.0001, 0.35, 0.4),
+        data_age=seen(DATA_AGE_BOUNDS_S, 0.001),
+        ack_duration=seen(ACK_BOUNDS_S, 2.0, 31.0),
+    )
+
+
+def full_snapshot() -> Snapshot:
+    return make(
+        Snapshot,
         mode=TradingMode.SIMULATED,
-        account="DU1",
         strategy="mean_reversion",
         trading_state=TradingState.ACTIVE,
         state_reason="",
-        ready=True,
         problems=(),
-        session_open=True,
-        session_opened_at=NOW,
-        session_closes_at=NOW,
-        session_next_opens_at=NOW,
-        connection=ConnectionView(
-            connected=True,
-            upstream_connected=True,
-            reconciled=True,
-            client_id=1,
-            server_version=178,
-            last_heartbeat_at=NOW,
-            clock_offset_s=0.02,
-            farms={"usfarm": True, "ushmds": False},
-        ),
-        market_data=MarketDataView(
-            subscribed=2,
-            stale=1,
-            mode=MarketDataMode.LIVE,
-            last_tick_at=NOW,
-            quotes=(QuoteView(symbol="SPY", bid=1.0, ask=1.1, at=NOW, stale=False),),
-        ),
-        positions=(make(PositionView),),
-        open_orders=(
-            make(
-                OrderView,
-                side=Side.BUY,
-                order_type=OrderType.LIMIT,
-                state=OrderState.WORKING,
-            ),
-        ),
-        orders_unknown=0,
-        oldest_unacknowledged_at=NOW,
-        pnl_base=pnl,
-        pnl_by_currency=(pnl,),
-        pnl_net_cumulative=Decimal("1234.5"),
-        pnl_as_of=NOW,
-        risk=RiskView(
-            gross_exposure=Decimal(30_000),
-            net_exposure=Decimal(-10_000),
-            daily_loss_limit=Decimal(2_000),
-            drawdown_ratio=0.01,
-            equity=Decimal(1_000_000),
-            margin_cushion_ratio=0.9,
-        ),
-        reconciled_at=NOW,
+        connection=full_connection(),
+        market_data=make(MarketDataView, mode=MarketDataMode.LIVE),
+        pnl_base=full_pnl(),
+        pnl_by_currency=(full_pnl(),),
+        risk=make(RiskView, drawdown_ratio=0.01, margin_cushion_ratio=0.9),
         mismatches={MismatchKind.POSITION: 1},
-        activity=ActivityView(
-            ticks=1_000,
-            holds={"mean_reversion": 900},
-            decision_duration=seen(DECISION_BOUNDS_S, 0.0001, 0.35, 0.4),
-            data_age=seen(DATA_AGE_BOUNDS_S, 0.001),
-            ack_duration=seen(ACK_BOUNDS_S, 2.0, 31.0),
-            signals=5,
-            orders_submitted=4,
-            orders_final=3,
-            orders_eligible=3,
-            orders_eligible_filled=3,
-            fills=3,
-            requests=20,
-            errors=1,
-            decisions=905,
-        ),
+        activity=full_activity(),
         starts={"manual": 3},
-        previous_exit_clean=True,
     )
 
 

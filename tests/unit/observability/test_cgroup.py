@@ -1,11 +1,14 @@
 """The unit's resources, read from trees that look like v2, v1 and broken hosts."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
 from observability.cgroup import CgroupCollector, controllers
 from observability.families import new_registry
+from observability.resources import ResourceMeter
+from trader.clock import ManualClock
 
 UNIT = "sys/fs/cgroup/system.slice/trader.service"
 
@@ -100,3 +103,19 @@ def test_nonsense_in_proc_exports_nothing(tmp_path: Path) -> None:
 
 def test_it_reads_this_host_without_failing() -> None:
     list(CgroupCollector().collect())
+
+
+def test_use_is_a_ratio_of_the_real_limit(cgroup_v2_root: Path, clock: ManualClock) -> None:
+    meter = ResourceMeter(clock, cgroup_v2_root)
+    assert meter.read().cpu_ratio is None
+    clock.advance(timedelta(seconds=2))
+    (cgroup_v2_root / UNIT / "cpu.stat").write_text("usage_usec 4500000\nthrottled_usec 750000\n")
+    used = meter.read()
+    assert used.memory_ratio == 150_000_000 / 8_589_934_592
+    assert used.cpu_ratio == 0.25
+    assert used.tasks_ratio == 9 / 4096
+
+
+def test_a_resource_without_a_limit_has_no_ratio(cgroup_v1_root: Path, tmp_path: Path, clock: ManualClock) -> None:
+    assert ResourceMeter(clock, cgroup_v1_root).read().tasks_ratio is None
+    assert ResourceMeter(clock, tmp_path / "nothing").read().memory_ratio is None
