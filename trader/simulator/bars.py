@@ -81,13 +81,23 @@ class BarHistory:
         """Bars of ``bar_size_s`` (at least 1) seconds that start in the ``duration_s`` before ``end``."""
         self._fold()
         end_s = (end - _EPOCH).total_seconds()
-        wanted = [item for item in self._seconds if end_s - duration_s <= item.second < end_s]
         size = max(1, int(bar_size_s))
         buckets: dict[int, list[_Second]] = {}
-        for item in wanted:
+        for item in self._between(end_s - duration_s, end_s):
             buckets.setdefault(item.second - item.second % size, []).append(item)
         made = (_merge(start, items, what) for start, items in buckets.items())
         return tuple(bar for bar in made if bar is not None)
+
+    def _between(self, start_s: float, end_s: float) -> list[_Second]:
+        """Seconds in [start, end), oldest first; the newest are found fastest."""
+        found = []
+        for item in reversed(self._seconds):
+            if item.second < start_s:
+                break
+            if item.second < end_s:
+                found.append(item)
+        found.reverse()
+        return found
 
     def _fold(self) -> None:
         for event in self._pending:

@@ -61,9 +61,7 @@ class TradingHours(msgspec.Struct, frozen=True, kw_only=True):
         following = self._midnight_after(moment)
         if self.always_open:
             return following
-        times = self._moments(
-            moment, lambda day: (self.extended_opens, self.opens, self._close_of(day), self.extended_closes)
-        )
+        times = self._moments(moment, self._changes_of)
         return min(following, next((at for at in times if at > moment), following)).astimezone(UTC)
 
     def day_order_expiry(self, moment: datetime, security_type: SecurityType, outside_rth: bool) -> datetime:
@@ -80,6 +78,10 @@ class TradingHours(msgspec.Struct, frozen=True, kw_only=True):
 
     def _close_of(self, day: date) -> time:
         return self.closes_early.get(day, self.closes)
+
+    def _changes_of(self, day: date) -> tuple[time, ...]:
+        close = self._close_of(day)
+        return tuple(sorted((self.extended_opens, self.opens, close, _NON_STOCK_DAY_END, self.extended_closes)))
 
     def _within(self, moment: datetime, opens: time, close_of: Callable[[date], time]) -> bool:
         local = self.local(moment)
