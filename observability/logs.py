@@ -220,10 +220,10 @@ def configure_logging(
     """Send all logging through a new pipeline, which is started; ``stop`` undoes it.
 
     ``stream`` is stderr by default. ``with_priority`` says whether lines begin with a journal priority; by
-    default they do when stderr is a stream to the journal.
+    default they do when they go to stderr and that is a stream to the journal.
     """
     numeric = logging.getLevelNamesMapping()[level]
-    prefixed = is_journal_stream() if with_priority is None else with_priority
+    prefixed = stream is None and is_journal_stream() if with_priority is None else with_priority
     pipeline = LogPipeline(sys.stderr if stream is None else stream, clock, numeric, prefixed)
     pipeline.start()
     pipeline.take_over()
