@@ -64,7 +64,7 @@ def last_run(facts: Sequence[AnyDurableFact], first: datetime, last: datetime) -
         inside = [fact for fact in segment if first <= fact.at <= last]
         if not any(isinstance(fact, (SignalChanged, OrderIntended)) for fact in inside):
             continue
-        if chosen and max(fact.at for fact in inside) > min(fact.at for fact in chosen):
+        if chosen and max(fact.at for fact in inside) >= min(fact.at for fact in chosen):
             break
         chosen = inside + chosen
         starts += 1

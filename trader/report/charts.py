@@ -76,8 +76,8 @@ def equity_figure(points: Sequence[EquityPoint], zone: tzinfo, currency: str) ->
         line={"color": RED, "width": 1}, fillcolor="rgba(214,69,69,0.18)", hovertemplate="%{y:,.2f}",
         showlegend=False, row=2, col=1,
     )  # fmt: skip
-    figure.update_yaxes(title_text=f"P&L, {currency}", zeroline=True, row=1, col=1)
-    figure.update_yaxes(title_text="Drawdown", nticks=4, row=2, col=1)
+    figure.update_yaxes(title_text=f"P&L, {currency}", zeroline=True, tickformat=",", row=1, col=1)
+    figure.update_yaxes(title_text="Drawdown", nticks=4, tickformat=",", row=2, col=1)
     return _dressed(_on_time(figure, times), height=430, top=28)
 
 
@@ -126,7 +126,7 @@ def cost_figure(costs: CostSummary, currency: str) -> go.Figure | None:
             hovertemplate="%{x}: %{text}<extra></extra>", width=0.55, cliponaxis=False,
         )
     )  # fmt: skip
-    figure.update_yaxes(title_text=currency, zeroline=True)
+    figure.update_yaxes(title_text=currency, zeroline=True, tickformat=",")
     figure.update_layout(showlegend=False, hovermode="closest")
     return _dressed(figure, height=300, top=24)
 
