@@ -20,7 +20,7 @@ def spiky_rows(start: datetime, seconds: int, symbols: Sequence[str] = ("SPY", "
         at = (start + timedelta(seconds=second)).isoformat().replace("+00:00", "Z")
         for offset, symbol in enumerate(sorted(symbols)):
             phase = (second + 7 * offset) % 60
-            cents = 10_000 + second % 3 + (40 if 25 <= phase < 30 else -40 if 55 <= phase else 0)
+            cents = 10_000 + second % 3 + (40 if 25 <= phase < 30 else -40 if phase >= 55 else 0)
             last = f"{cents / 100:.2f},100" if second % 4 == 0 else ","
             yield f"{at},{symbol},{cents / 100:.2f},500,{(cents + 1) / 100:.2f},500,{last}"
 
