@@ -122,9 +122,7 @@ class Demo:
 def demo_settings(options: DemoOptions, port: int) -> Settings:
     """The embedded defaults: a market that never closes, quick decisions, and a flat end."""
     recorded = bool(options.markets)
-    parameters = (
-        {} if recorded else {"window": 30, "sample_interval_s": 0.25, "entry_score": 1.6, "min_edge_ratio": 0.0001}
-    )
+    quick = {"window": 30, "sample_interval_s": 0.25, "entry_score": 1.8, "min_edge_ratio": 0.0002}
     return Settings.model_validate(
         {
             "mode": "simulated",

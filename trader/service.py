@@ -96,6 +96,7 @@ class Service:
         self._build()
         try:
             await self._open_doors()
+            self._begin()
             await self._trade()
             self._journal_stop()
         finally:
@@ -140,8 +141,8 @@ class Service:
             )
             self._gateway = IbGateway(settings, instruments, clock, self.loop.post)
             self.loop.gateway = self._gateway
-            reason = history.start_reason(VERSION, digest, uptime_s())
-            self.loop.take(self.engine.start(reason, VERSION, digest))
+            self._start_reason = history.start_reason(VERSION, digest, uptime_s())
+            self._config_hash = digest
         except BaseException:
             self._journal.close()
             raise
@@ -156,6 +157,10 @@ class Service:
         await self._observability.start()
         self._control = ControlServer(self.settings.control.socket, self._answer)
         await self._control.start()
+
+    def _begin(self) -> None:
+        """The first facts of a run, once nothing can keep it from starting; a raised panic flag is among them."""
+        self.loop.take(self.engine.start(self._start_reason, VERSION, self._config_hash))
         self._look_for_panic_flag()
 
     # -- running

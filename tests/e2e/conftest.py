@@ -1,0 +1,160 @@
+"""Real processes: a simulated gateway, the service, and the commands a person types."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from trader.control import ControlClient
+from trader.control_messages import Command, ControlError
+from trader.snapshot import Snapshot
+
+DEADLINE_S = 30.0
+POLL_S = 0.05
+
+BUYER = '''
+from decimal import Decimal
+from trader.strategy.api import Target
+
+
+class Buyer:
+    """Wants a fixed position in SPY from the first quote on."""
+
+    name = "buyer"
+
+    def __init__(self, quantity=100):
+        self.quantity = Decimal(quantity)
+
+    def on_quote(self, quote, view):
+        return [Target("SPY", self.quantity, "always")] if quote.symbol == "SPY" else []
+
+    def on_schedule(self, view):
+        return []
+
+
+class Raiser(Buyer):
+    name = "raiser"
+
+    def on_quote(self, quote, view):
+        raise RuntimeError("this strategy is broken")
+'''
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(check: Callable[[], Any], what: str) -> Any:
+    """The first true answer of ``check``; fails after DEADLINE_S with ``what`` was waited for."""
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        answer = check()
+        if answer:
+            return answer
+        time.sleep(POLL_S)
+    pytest.fail(f"waited {DEADLINE_S:.0f} s for: {what}")
+
+
+class Rig:
+    """One simulated gateway and one service in ``folder``, as processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "config.yaml"
+        self.port = free_port()
+        self.metrics_port = free_port()
+        self.processes: list[subprocess.Popen[str]] = []
+        (folder / "own_strategies.py").write_text(BUYER)
+        self.environment = {**os.environ, "PYTHONPATH": str(folder)}
+
+    def configure(self, **changes: Any) -> dict[str, Any]:
+        """Write config.yaml: the buyer on a market that never closes, with ``changes`` section by section."""
+        values: dict[str, Any] = {
+            "mode": "simulated",
+            "instruments": ["SPY", "AAPL"],
+            "gateway": {"port": self.port},
+            "strategy": {"name": "own_strategies:Buyer"},
+            "session": {"calendar": "always", "flatten_before_close_s": 0, "no_entries_before_close_s": 0},
+            "risk": {"max_order_notional": 100_000, "max_position_notional": 100_000},
+            "metrics": {"port": self.metrics_port},
+        }
+        for section, change in changes.items():
+            merged = isinstance(change, dict) and isinstance(values.get(section), dict)
+            values[section] = {**values[section], **change} if merged else change
+        self.config.write_text(yaml.safe_dump(values))
+        return values
+
+    def simulator(self, *arguments: str) -> subprocess.Popen[str]:
+        process = self._start("simulate", "--port", str(self.port), "--symbols", "SPY,AAPL", *arguments)
+        assert process.stdout is not None
+        assert "listening" in process.stdout.readline()
+        return process
+
+    def service(self) -> subprocess.Popen[str]:
+        """Start the service; its log goes to service.log."""
+        with (self.folder / "service.log").open("a") as log:
+            return self._start("run", "--config", str(self.config), stderr=log)
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "trader", *arguments, "--config", str(self.config)],
+            capture_output=True, text=True, timeout=90, env=self.environment, check=False,
+        )  # fmt: skip
+
+    def snapshot(self) -> Snapshot | None:
+        """What the service says of itself; None when nobody answers."""
+        try:
+            return ControlClient(self.folder / "state" / "control.sock", 5.0).call(Command.STATUS).value(Snapshot)
+        except ControlError:
+            return None
+
+    def wait(self, condition: Callable[[Snapshot], bool], what: str) -> Snapshot:
+        """Wait until the service's snapshot fulfils ``condition``."""
+
+        def holds() -> Snapshot | None:
+            snapshot = self.snapshot()
+            return snapshot if snapshot is not None and condition(snapshot) else None
+
+        return eventually(holds, f"{what}\n{self.log()[-3000:]}")  # type: ignore[no-any-return]
+
+    def log(self) -> str:
+        path = self.folder / "service.log"
+        return path.read_text() if path.exists() else ""
+
+    def end(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+            for pipe in (process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
+
+    def _start(self, *arguments: str, stderr: Any = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "trader", *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True, env=self.environment,
+        )  # fmt: skip
+        self.processes.append(process)
+        return process
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path)
+    rig.configure()
+    try:
+        yield rig
+    finally:
+        rig.end()
