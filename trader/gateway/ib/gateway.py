@@ -144,9 +144,13 @@ class IbGateway:
             pacer=self._pacer,
             deliver=self._deliver,
         )
-        greeting = await session.open()
-        self._advance(LinkEvent.HANDSHAKEN)
-        await session.start(greeting, qualify=qualify, on_started=lambda: self._advance(LinkEvent.STARTED))
+        try:
+            greeting = await session.open()
+            self._advance(LinkEvent.HANDSHAKEN)
+            await session.start(greeting, qualify=qualify, on_started=lambda: self._advance(LinkEvent.STARTED))
+        except BaseException:
+            session.wire.abort()
+            raise
 
     def _advance(self, event: LinkEvent) -> None:
         if self._link.closed:
@@ -169,8 +173,8 @@ class IbGateway:
         if was_up:
             self._lose(failure)
         else:
-            self._abandon_session(failure)
             self._link.handle(LinkEvent.FAILED)
+            self._abandon_session(failure)
         if failure.fatal or self._link.gives_up_on(failure.reason):
             self._give_up(failure)
         retry_in_s = self._link.retry_in_s()
