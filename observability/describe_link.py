@@ -43,6 +43,8 @@ ERROR_LEVELS: Final = {
     ErrorClass.REQUEST_FAILED: logging.WARNING,
     ErrorClass.UNKNOWN: logging.WARNING,
 }
+# Messages about the link and the farms come as facts of their own too, and those say what they mean.
+TOLD_BY_OTHER_FACTS: Final = frozenset((1100, 1101, 1102, 2103, 2104, 2105, 2106, 2107, 2108, 2110, 2157, 2158))
 FIRST_ATTEMPTS: Final = 3
 
 
@@ -107,7 +109,9 @@ def _connect_failed(fact: ConnectFailedReceived) -> Entry:
     )
 
 
-def _broker_error(fact: BrokerErrorReceived) -> Entry:
+def _broker_error(fact: BrokerErrorReceived) -> Entry | None:
+    if fact.code in TOLD_BY_OTHER_FACTS:
+        return None
     return Entry(
         ERROR_LEVELS[fact.error_class],
         f"broker message {fact.code}: {fact.message}",

@@ -41,6 +41,7 @@ from trader.events import (
     DecisionOutcome,
     DecodeFailed,
     DuplicateOrderBlocked,
+    ErrorClass,
     ExecutionIgnored,
     Fact,
     FarmChangedReceived,
@@ -234,8 +235,9 @@ class Instruments:
 
     def _error(self, fact: BrokerErrorReceived) -> None:
         code = str(fact.code)
-        known = code in broker.KNOWN_CODES.get(fact.error_class, ())
-        self._errors.get(fact.error_class, code if known else OTHER).inc()
+        error_class = ErrorClass.NOTICE if fact.code in broker.GOOD_NEWS else fact.error_class
+        known = code in broker.KNOWN_CODES.get(error_class, ())
+        self._errors.get(error_class, code if known else OTHER).inc()
 
     def _connected(self) -> None:
         if self._was_connected:

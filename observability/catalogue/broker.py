@@ -1,7 +1,7 @@
 """Broker: the link to the gateway and through it to IB's servers.
 
 Known error codes are those that an operator acts on; each is counted under the class that it stands for,
-and all others under ``other`` in their class.
+and all others under ``other`` in their class. Good news is counted as a notice, so that it is no error.
 """
 
 from typing import Final
@@ -14,7 +14,8 @@ GROUP: Final = Group("broker")
 RECONNECT_OUTCOMES: Final = ("connected", "failed")
 HEARTBEAT_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 KNOWN_CODES: Final[dict[ErrorClass, tuple[str, ...]]] = {
-    ErrorClass.CONNECTIVITY: ("326", "502", "504", "1100", "1101", "1102", "2103", "2105"),
+    ErrorClass.NOTICE: ("1101", "1102"),
+    ErrorClass.CONNECTIVITY: ("326", "502", "504", "1100", "2103", "2105"),
     ErrorClass.PACING: ("100",),
     ErrorClass.MARKET_DATA: ("354", "10197"),
     ErrorClass.ORDER_REJECTED: ("110", "200", "201", "321"),
@@ -23,6 +24,8 @@ KNOWN_CODES: Final[dict[ErrorClass, tuple[str, ...]]] = {
     ErrorClass.CANCEL_REFUSED: ("135", "161", "10147", "10148"),
     ErrorClass.REQUEST_FAILED: ("162", "200", "321", "322"),
 }
+# The link or a farm is back (or is asleep because nobody needs it): notices, although they concern connectivity.
+GOOD_NEWS: Final = frozenset((1101, 1102, 2104, 2106, 2107, 2108, 2158))
 ERROR_SETS: Final = tuple(
     (str(error_class), code) for error_class in ErrorClass for code in (*KNOWN_CODES.get(error_class, ()), OTHER)
 )

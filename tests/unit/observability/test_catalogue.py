@@ -127,8 +127,17 @@ def test_known_error_codes_are_at_most_25_and_in_the_class_that_the_gateway_give
     pairs = [(c, code) for c, code in broker.ERROR_SETS if code != OTHER]
     assert len({code for _, code in pairs}) <= 25
     for error_class, code in pairs:
+        if int(code) in broker.GOOD_NEWS:
+            assert error_class == ErrorClass.NOTICE
+            continue
         meaning = meaning_of(int(code))
         assert ErrorClass(error_class) in (meaning.error_class, meaning.order_class), code
+
+
+def test_good_news_is_about_connectivity_and_never_about_an_order() -> None:
+    for code in broker.GOOD_NEWS:
+        meaning = meaning_of(code)
+        assert (meaning.error_class, meaning.order_class) == (ErrorClass.CONNECTIVITY, None), code
 
 
 def test_the_written_catalogue_is_current() -> None:

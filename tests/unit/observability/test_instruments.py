@@ -153,6 +153,7 @@ def test_a_fill_without_duration_or_price_to_compare_is_not_timed(
         (1100, "connectivity", "1100"),
         (4711, "unknown", "other"),
         (1100, "notice", "other"),
+        (503, "connectivity", "other"),
         (201, "order_rejected", "201"),
     ],
 )
@@ -166,6 +167,16 @@ def test_a_broker_error_is_counted_by_its_code_when_that_is_known(
 ) -> None:
     instruments.observe(make_fact(BrokerErrorReceived, code=code, error_class=ErrorClass(error_class)))
     assert value("trader_broker_errors_total", **{"class": error_class, "code": label}) == 1
+
+
+def test_a_farm_that_is_back_is_a_notice_and_no_error(
+    instruments: Instruments, make_fact: MakeFact, value: Callable[..., float | None]
+) -> None:
+    for code in (2104, 1102):
+        instruments.observe(make_fact(BrokerErrorReceived, code=code, error_class=ErrorClass.CONNECTIVITY))
+    assert value("trader_broker_errors_total", **{"class": "notice", "code": "other"}) == 1
+    assert value("trader_broker_errors_total", **{"class": "notice", "code": "1102"}) == 1
+    assert value("trader_broker_errors_total", **{"class": "connectivity", "code": "other"}) == 0
 
 
 def test_the_first_session_of_a_run_is_no_reconnect(

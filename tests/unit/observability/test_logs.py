@@ -141,6 +141,13 @@ def test_trouble_on_the_money_path_is_an_error_and_the_course_of_things_is_not(
     assert entry.level == level
 
 
+@pytest.mark.parametrize("code", [1100, 1102, 2104, 2105])
+def test_a_message_about_the_link_is_told_once_by_the_fact_that_says_what_it_means(
+    make_fact: MakeFact, code: int
+) -> None:
+    assert describe(make_fact(BrokerErrorReceived, code=code, error_class=ErrorClass.CONNECTIVITY)) is None
+
+
 def test_a_fact_becomes_one_json_line(journal: Journal, make_fact: MakeFact) -> None:
     journal.observe(make_fact(OrderAcknowledged, order_ref="run-7", duration_s=0.25))
     assert journal.lines() == [
