@@ -6,7 +6,7 @@ Rules: questions only, nothing here changes anything. Exit code 0 when the servi
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -84,14 +84,20 @@ def _watch(socket: Path, view: "Callable[[Snapshot], RenderableType]", interval_
     from rich.live import Live
 
     console = Console()
-    pause = threading.Event()
     try:
-        with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
-            while True:
-                live.update(_view_or_reason(socket, view), refresh=True)
-                pause.wait(interval_s)
+        if not console.is_terminal:
+            _repeat(lambda: console.print(_view_or_reason(socket, view)), interval_s)
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            _repeat(lambda: live.update(_view_or_reason(socket, view), refresh=True), interval_s)
     except KeyboardInterrupt:
         return
+
+
+def _repeat(draw: Callable[[], None], interval_s: float) -> NoReturn:
+    pause = threading.Event()
+    while True:
+        draw()
+        pause.wait(interval_s)
 
 
 def _view_or_reason(socket: Path, view: "Callable[[Snapshot], RenderableType]") -> "RenderableType":

@@ -1,9 +1,11 @@
 """The journal: what was appended is read back, one writer at a time, and one clear sentence when it cannot be."""
 
+import errno
 import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -33,6 +35,7 @@ from trader.journal import (
     JournalUnavailable,
     MemoryJournal,
     NullJournal,
+    syncer,
 )
 from trader.journal.syncer import CHECKPOINT_COMMITS
 
@@ -174,13 +177,6 @@ def test_a_reader_reads_when_no_service_runs(path: Path, url: str) -> None:
         assert reader.last_sequence == 1
 
 
-def test_the_log_stays_bounded_over_many_commits(path: Path) -> None:
-    with open_on_file(path) as journal:
-        for number in range(CHECKPOINT_COMMITS + 10):
-            journal.append([reserved(number)])
-    assert not path.with_name("journal.db-wal").exists()
-
-
 def test_a_second_service_is_refused_and_told_who_has_it(path: Path) -> None:
     with open_on_file(path), pytest.raises(JournalLocked, match=f"in use by process {os.getpid()}"):
         open_on_file(path)
@@ -301,6 +297,46 @@ def test_a_disk_that_failed_behind_the_writer_stops_the_next_append(path: Path) 
         with pytest.raises(JournalUnavailable, match="Input/output error"):
             journal.append([reserved(1)])
         assert list(journal.read()) == []
+
+
+def test_what_was_appended_is_synced_to_the_disk_right_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = threading.Event()
+    monkeypatch.setattr(syncer.os, "fdatasync", lambda descriptor: synced.set())
+    with open_on_file(path) as journal:
+        synced.clear()
+        journal.append([reserved(1)])
+        assert synced.wait(10)
+
+
+def test_a_sync_that_fails_is_told_by_the_next_append(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with open_on_file(path) as journal:
+        monkeypatch.setattr(syncer.os, "fdatasync", fail)
+        journal.append([reserved(1)])
+        journal._backend._syncer._thread.join(10)  # type: ignore[attr-defined]
+        with pytest.raises(JournalUnavailable, match="disk under the journal"):
+            journal.append([reserved(2)])
+
+
+def test_the_log_is_copied_into_the_database_while_the_service_writes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = threading.Event()
+
+    def checkpoint(database: Path) -> None:
+        real(database)
+        copied.set()
+
+    real = syncer.checkpoint
+    with open_on_file(path) as journal:
+        monkeypatch.setattr(syncer, "checkpoint", checkpoint)
+        small = path.stat().st_size
+        for number in range(CHECKPOINT_COMMITS):
+            journal.append([reserved(number)])
+        assert copied.wait(10)
+        assert path.stat().st_size > small * 2
 
 
 def test_a_null_journal_counts_only() -> None:
