@@ -8,11 +8,14 @@ only when it is realized.
 
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 
 from trader.contracts import ZERO, SecurityType, Side
 from trader.simulator.model import ListedContract
+
+_ROUNDING: Final = Decimal("1e-9")
 
 
 class Fill(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +48,8 @@ class Holding(msgspec.Struct, kw_only=True):
     def book(self, fill: Fill, contract: ListedContract) -> Decimal | None:
         """Add one fill; returns the realized profit when it closed something, else None."""
         self._book_flows(fill, contract)
-        if fill.quantity == 0:  # a busted trade, left in place by a correction
+        if fill.quantity == 0:  # a busted trade: nothing is left of it but what it cost
+            self.realized -= fill.commission
             return None
         sign, unit = fill.side.sign, fill.price * contract.multiplier
         closing = min(fill.quantity, abs(self.quantity)) if self.quantity * sign < 0 else ZERO
@@ -77,6 +81,11 @@ class Holding(msgspec.Struct, kw_only=True):
     def _flow(self, currency: str, amount: Decimal) -> None:
         self.flows[currency] = self.flows.get(currency, ZERO) + amount
 
+    def conserves(self, currency: str) -> bool:
+        """Whether what was paid is what is held, at cost, and what was realized; up to rounding."""
+        realized = self.realized_before + self.realized
+        return abs(self.flows.get(currency, ZERO) + self.cost - realized) < _ROUNDING
+
     def copy(self) -> "Holding":
         return msgspec.structs.replace(self, flows=dict(self.flows))
 
@@ -105,6 +114,7 @@ class Account:
         before = holding.quantity
         realized = holding.book(fill, contract)
         assert holding.quantity == before + fill.side.sign * fill.quantity, "a position is the sum of its fills"
+        assert holding.conserves(contract.currency), "cash paid is cost held or profit realized"
         return realized
 
     def has_fill(self, con_id: int, fill_id: str) -> bool:
@@ -124,6 +134,7 @@ class Account:
         start = self._day_start.get(fill.con_id)
         holding = start.copy() if start else Holding(flows={})
         realized = [holding.book(item, contract) for item in fills]
+        assert holding.conserves(contract.currency), "cash paid is cost held or profit realized"
         self._holdings[fill.con_id] = holding
         return realized[index]
 

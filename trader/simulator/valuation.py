@@ -151,11 +151,15 @@ class Valuation:
             "StockMarketValue": of_type[SecurityType.STOCK],
             "FuturesPNL": futures,
             "FxCashBalance": ZERO,
+            "AccruedCash": ZERO,
+            "OptionMarketValue": ZERO,
+            "FutureOptionValue": ZERO,
             "NetLiquidationByCurrency": balance + of_type[SecurityType.STOCK] + futures,
             "UnrealizedPnL": unrealized,
             "RealizedPnL": total((item.contract.currency, item.realized) for item in records),
         }
         yield ("Currency", currency, currency)
+        yield ("RealCurrency", currency, currency)
         for tag, amount in values.items():
             yield (tag, _money(amount), currency)
         yield ("ExchangeRate", str(rate.quantize(Decimal("0.0000001"))), currency)
