@@ -136,32 +136,44 @@ def _signal_text(signal: SignalChanged | None) -> str:
 
 def _order_table(comparison: Comparison) -> Table:
     """Those that differ most first when there are too many to show."""
-    table = _table("time (UTC)", "symbol", "side", "filled:r", "price:r", "later, s:r", "worse, a unit:r", "cost:r")
-    shown = sorted(comparison.orders, key=_weight, reverse=True)[:ROWS_MAX]
-    for pair in [pair for pair in comparison.orders if pair in shown]:
-        table.add_row(*_order_cells(pair))
+    table = _table("UTC", "symbol", "side", "filled:r", "price:r", "later, s:r", "worse:r", "cost:r")
+    shown = sorted(range(len(comparison.orders)), key=lambda index: _weight(comparison.orders[index]), reverse=True)
+    pairs = [comparison.orders[index] for index in sorted(shown[:ROWS_MAX])]
+    days = {_order_of(pair).intended_at.date() for pair in pairs}
+    form = "%H:%M:%S" if len(days) == 1 else "%m-%d %H:%M:%S"
+    for pair in pairs:
+        table.add_row(*_order_cells(pair, form))
     return table
+
+
+def _order_of(pair: OrderPair) -> OrderRecord:
+    order = pair.wire or pair.replay
+    assert order is not None, "a pair has at least one order"
+    return order
 
 
 def _weight(pair: OrderPair) -> tuple[bool, Decimal, Decimal]:
     return not pair.identical, abs(pair.latency_cost), abs(pair.quantity_difference)
 
 
-def _order_cells(pair: OrderPair) -> Iterator[RenderableType]:
-    order = pair.wire or pair.replay
-    assert order is not None, "a pair has at least one order"
-    yield f"{order.intended_at:%m-%d %H:%M:%S}"
+def _order_cells(pair: OrderPair, time_form: str) -> Iterator[RenderableType]:
+    order = _order_of(pair)
+    yield order.intended_at.strftime(time_form)
     yield Text(pair.symbol, "bold")
     yield Text(order.terms.side.value.lower(), "green" if order.terms.side.sign > 0 else "red")
     yield _both(_filled_text(pair.wire), _filled_text(pair.replay))
     yield _both(_price_text(pair.wire), _price_text(pair.replay))
     yield NOT_KNOWN if pair.time_difference_s is None else f"{pair.time_difference_s:+.0f}"
-    yield NOT_KNOWN if pair.price_difference is None else f"{pair.price_difference:+.4f}"
+    yield NOT_KNOWN if pair.price_difference is None else _worse_text(pair.price_difference)
     yield signed(-pair.latency_cost)
 
 
 def _both(wire: str, replay: str) -> Text:
     return Text(wire, "dim") if wire == replay else Text(f"{wire} / {replay}", "yellow")
+
+
+def _worse_text(difference: Decimal) -> str:
+    return f"{difference:+.4f}" if round(difference, 4) else "0"
 
 
 def _filled_text(order: OrderRecord | None) -> str:
@@ -235,5 +247,5 @@ def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
     for column in columns:
         name, _, right = column.partition(":")
-        table.add_column(name, justify="right" if right else "left")
+        table.add_column(name, justify="right" if right else "left", no_wrap=not name.startswith("latest"))
     return table
