@@ -122,7 +122,7 @@ class Demo:
 def demo_settings(options: DemoOptions, port: int) -> Settings:
     """The embedded defaults: a market that never closes, quick decisions, and a flat end."""
     recorded = bool(options.markets)
-    quick = {"window": 30, "sample_interval_s": 0.25, "entry_score": 1.8, "min_edge_ratio": 0.0002}
+    quick = {"window": 60, "sample_interval_s": 2.0, "entry_score": 1.5, "min_edge_ratio": 0.001}
     return Settings.model_validate(
         {
             "mode": "simulated",

@@ -41,7 +41,7 @@ def register(parent: typer.Typer) -> None:
 def demo_command(
     duration: DurationOption = 60.0,
     market: MarketOption = None,
-    speed: Annotated[float, typer.Option(min=0.1, max=10_000, help="Simulated seconds in one real second.")] = 1.0,
+    speed: Annotated[float, typer.Option(min=0.1, max=10_000, help="Simulated seconds in one real second.")] = 20.0,
     seed: Annotated[int, typer.Option(min=0, help="Makes the synthetic market repeatable.")] = 1,
     folder: FolderOption = None,
     metrics_port: PortOption = 9464,
@@ -87,7 +87,9 @@ async def _run(options: DemoOptions, console: Console) -> DemoResult:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, demo.request_stop)
     source = ", ".join(path.name for path in options.markets) or "a synthetic market"
-    console.print(f"trading {source} for {options.duration_s:g} s on a simulated IB Gateway; Ctrl-C ends it")
+    console.print(
+        f"trading {source} for {options.duration_s:g} s at {options.speed:g} × real time on a simulated IB Gateway; Ctrl-C ends it"
+    )
     running = asyncio.create_task(demo.run())
     if console.is_terminal:
         await _draw(demo, running, console)
