@@ -7,7 +7,7 @@ orders in, ``trading`` is their life, ``matching`` says at what price, ``valuati
 """
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -47,7 +47,7 @@ class Exchange:
         self, book: ContractBook, options: ExchangeOptions, start: datetime, seed: int, listener: Listener
     ) -> None:
         require_aware(start)
-        self._core = ExchangeCore(book, options, start, seed, listener)
+        self._core = ExchangeCore(book, options, start.astimezone(UTC), seed, listener)
         self._trading = Trading(self._core)
         self._entry = OrderEntry(self._core, self._trading)
         self._wake = options.hours.next_change(start)
