@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SYNTHETIC: Final = "synthetic"
 DEFAULT_SYMBOLS: Final = "AAPL,MSFT,SPY,QQQ,IBM,BAC,ES,EUR.USD"
 SYMBOLS_MAX: Final = 500
+NAMES_SHOWN: Final = 8
 COMMISSIONS: Final = ("fixed", "tiered")
 HOURS: Final = ("always", "us")
 START_ON: Final = ("listening", "subscribed")
@@ -164,16 +165,12 @@ async def _serve(server: "SimulatedGatewayServer", state: Path | None) -> None:
     """Serve until a signal or the market's end, then save."""
     from trader.simulator.wire.state import save_state
 
-    port = await server.start()
-    contracts = ", ".join(server.market.contracts[:8]) + (", …" if len(server.market.contracts) > 8 else "")
-    speed = f"{server.options.speed:g}"
-    typer.echo(
-        f"listening on {server.host}:{port} — {contracts} from {server.exchange.now:%Y-%m-%d %H:%M} UTC, × {speed}"
-    )
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
+    port = await server.start()
+    typer.echo(f"listening on {server.host}:{port} — {_described(server)}")
     ended = loop.create_task(server.run_until_market_ends())
     signalled = loop.create_task(stopped.wait())
     try:
@@ -185,3 +182,9 @@ async def _serve(server: "SimulatedGatewayServer", state: Path | None) -> None:
             save_state(server.exchange, state)
     if ended.done() and not ended.cancelled():
         ended.result()
+
+
+def _described(server: "SimulatedGatewayServer") -> str:
+    keys = server.market.contracts
+    named = ", ".join(keys[:NAMES_SHOWN]) + (", …" if len(keys) > NAMES_SHOWN else "")
+    return f"{named} from {server.exchange.now:%Y-%m-%d %H:%M} UTC, × {server.options.speed:g}"
