@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from observability.entry import Entry, Value, error, info, milliseconds, warning
+from observability.entry import Entry, Value, debug, error, info, milliseconds, warning
 from observability.fact_groups import BooksFact, DecisionFact, OrderFact
 from trader.events import (
     BrokerStateReceived,
@@ -32,6 +32,8 @@ from trader.events import (
 )
 
 TROUBLED_STATES = frozenset((OrderState.UNKNOWN, OrderState.REJECTED, OrderState.NOT_SENT, OrderState.VANISHED))
+# Each of these comes with a fact of its own, which is the one that is told.
+TOLD_STATES = frozenset((OrderState.SENT, OrderState.WORKING, OrderState.FILLED))
 TROUBLED_OUTCOMES = frozenset((OrderOutcome.REJECTED, OrderOutcome.ERROR))
 
 
@@ -152,7 +154,7 @@ def _intended(fact: OrderIntended) -> Entry:
 
 
 def _state_changed(fact: OrderStateChanged) -> Entry:
-    make = error if fact.new in TROUBLED_STATES else info
+    make = error if fact.new in TROUBLED_STATES else debug if fact.new in TOLD_STATES else info
     detail = f": {fact.detail}" if fact.detail else ""
     return make(
         f"order {fact.old} -> {fact.new} ({fact.trigger}){detail}",

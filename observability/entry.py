@@ -17,6 +17,10 @@ class Entry:
     repeats: tuple[str, ...] | None = None
 
 
+def debug(message: str, repeats: tuple[str, ...] | None = None, **fields: Value) -> Entry:
+    return Entry(logging.DEBUG, message, fields, repeats)
+
+
 def info(message: str, repeats: tuple[str, ...] | None = None, **fields: Value) -> Entry:
     return Entry(logging.INFO, message, fields, repeats)
 

@@ -101,8 +101,11 @@ class OrderTrace:
         return found
 
     def sent(self, fact: OrderSent) -> None:
-        """Place the tick and the decision by the monotonic readings, back from the hand-over."""
-        sent_ns = unix_ns(fact.at)
+        """Place the tick and the decision by the monotonic readings, back from the hand-over.
+
+        The hand-over's fact may carry the time at which the step began, which is before the intent's.
+        """
+        sent_ns = max(unix_ns(fact.at), unix_ns(self.intended.at))
         took_ns = max(0, fact.sent_ns - self.intended.approved.intent.decided_ns)
         tick_ns = sent_ns - took_ns
         decided_ns = tick_ns

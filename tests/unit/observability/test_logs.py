@@ -74,7 +74,7 @@ def journal(clock: ManualClock) -> Iterator[Journal]:
 def test_every_fact_is_described_without_failure(every_fact: list[AnyFact]) -> None:
     for fact in every_fact:
         entry = describe(fact)
-        assert entry is None or (entry.message and entry.level >= logging.INFO)
+        assert entry is None or (entry.message and entry.level >= logging.DEBUG)
 
 
 def test_facts_that_are_not_queued_have_no_line_and_every_kind_without_a_line_is_known(
@@ -122,7 +122,8 @@ def test_a_line_about_what_took_time_says_how_many_milliseconds(
     [
         (OrderSendFailed, {}, logging.ERROR),
         (OrderStateChanged, {"new": OrderState.UNKNOWN}, logging.ERROR),
-        (OrderStateChanged, {"new": OrderState.WORKING}, logging.INFO),
+        (OrderStateChanged, {"new": OrderState.CANCELLED}, logging.INFO),
+        (OrderStateChanged, {"new": OrderState.WORKING}, logging.DEBUG),
         (OrderFinalized, {"outcome": OrderOutcome.REJECTED}, logging.ERROR),
         (OrderFinalized, {"outcome": OrderOutcome.FILLED}, logging.INFO),
         (BrokerErrorReceived, {"error_class": ErrorClass.NOTICE}, logging.INFO),
@@ -139,6 +140,15 @@ def test_trouble_on_the_money_path_is_an_error_and_the_course_of_things_is_not(
     entry = describe(make_fact(kind, **given))
     assert entry is not None
     assert entry.level == level
+
+
+def test_a_commission_is_told_with_the_order_that_it_belongs_to(journal: Journal, make_fact: MakeFact) -> None:
+    fill = make_fact(FillBooked, order_ref="run-7")
+    journal.observe(fill)
+    commission = make_fact(CommissionBooked)
+    assert commission.line.exec_id == fill.line.exec_id
+    journal.observe(commission)
+    assert [line["order_ref"] for line in journal.lines()] == ["run-7", "run-7"]
 
 
 @pytest.mark.parametrize("code", [1100, 1102, 2104, 2105])

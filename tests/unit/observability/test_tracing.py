@@ -120,6 +120,14 @@ def test_an_orders_spans_reach_from_the_tick_to_the_commission(life: Callable[..
     }
 
 
+def test_a_hand_over_that_carries_an_earlier_time_is_not_placed_before_the_intent(
+    life: Callable[..., list[Any]],
+) -> None:
+    facts = life()
+    facts[2] = msgspec.structs.replace(facts[2], at=NOW - timedelta(milliseconds=500))
+    assert milliseconds(spans_of(facts)["risk, journal and submit"]) == (-1, 2)
+
+
 def test_the_spans_of_an_order_are_one_trace_with_its_reference(life: Callable[..., list[Any]]) -> None:
     spans = spans_of(life("run-7"))
     root = spans.pop("order")
