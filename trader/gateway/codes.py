@@ -89,7 +89,8 @@ TABLE: Final[dict[int, CodeMeaning]] = {
     **_same((10285, 10314, 10358), _REQUEST_FAILED),
     # 326 clientId in use, 1100-1102 upstream, 1300 port reset, 2103-2110 and 2157/2158 farms, 5xx client side.
     **_same((326, 501, 502, 503, 504, 505, 506, 507, 509, 1100, 1101, 1102, 1300), _CONNECTIVITY),
-    **_same((2103, 2104, 2105, 2106, 2107, 2108, 2110, 2157, 2158), _CONNECTIVITY),
+    **_same((2103, 2105, 2110, 2157), _CONNECTIVITY),
+    **_same((2104, 2106, 2107, 2108, 2158), _NOTICE),  # farms that are well, or asleep until they are asked
     # 2100/2101 account subscription taken over, 2102-2169 warnings.
     **_same((2100, 2101, 2102, 2129, 2137, 2148, 2150, 2151, 2152, 2168, 2169), _NOTICE),
 }

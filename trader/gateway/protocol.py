@@ -14,6 +14,8 @@ Sink = Callable[[AnyFact], None]
 
 
 class Gateway(Protocol):
+    """The broker's edge, as the service sees it."""
+
     async def run(self) -> None:
         """Keep the link up until ``close``; returns then. Raises GatewayError when it can never work."""
         ...

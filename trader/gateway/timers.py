@@ -14,6 +14,8 @@ from trader.clock import NANOSECONDS_PER_SECOND, ManualClock
 
 
 class TimerHandle(Protocol):
+    """A timer that can still be called off."""
+
     def cancel(self) -> None: ...
 
 

@@ -326,7 +326,10 @@ class IbGateway:
     async def _report_state(self) -> None:
         while True:
             self._state_again = False
-            self._deliver(await self.broker_state("requested"))
+            state = await self.broker_state("requested")
+            if self._link.closed:
+                return
+            self._deliver(state)
             if not self._state_again or not self._link.up:
                 return
 

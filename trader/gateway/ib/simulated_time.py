@@ -4,10 +4,11 @@ Rules: the first telling anchors the service's clock, later ones correct it when
 message's way can explain, so that it does not jitter. A clock that cannot be anchored is left alone.
 """
 
+import math
 from datetime import datetime
 from typing import Final
 
-from trader.clock import AnchoredClock, Clock
+from trader.clock import AnchoredClock, Clock, require_aware
 from trader.gateway.accounts import SIMULATOR_SPEED, SIMULATOR_TIME
 
 TOLERANCE_S: Final = 0.1
@@ -26,17 +27,26 @@ class SimulatedTime:
         """Note an account value; ValueError when it is a time or a speed that makes no sense."""
         if tag == SIMULATOR_TIME:
             self.seen = True
-            self._moment = datetime.fromisoformat(value)
+            moment = datetime.fromisoformat(value)
+            require_aware(moment)
+            self._moment = moment
         elif tag == SIMULATOR_SPEED:
             self.seen = True
-            self._speed = float(value)
+            speed = float(value)
+            if not 0 < speed < math.inf:
+                raise ValueError(f"a clock cannot run at a speed of {value}")
+            self._speed = speed
 
     def settle(self) -> None:
-        """Time and speed have both been read: let the clock follow them."""
-        moment, self._moment = self._moment, None
-        if moment is None or self._clock is None:
+        """All values of a batch have been read: let the clock follow them."""
+        clock = self._clock
+        told, self._moment = self._moment, None
+        if clock is None or (told is None and not clock.anchored):
             return
-        off_s = abs((moment - self._clock.now()).total_seconds())
+        # Values that did not change are not sent again: a gateway whose time begins to run tells its speed alone.
+        moment = told or clock.now()
+        off_s = abs((moment - clock.now()).total_seconds())
         # A tenth of a second on the wire is that much more of a fast day.
-        if self._clock.speed != self._speed or off_s > TOLERANCE_S * max(1.0, self._speed):
-            self._clock.anchor(moment, self._speed)
+        tolerable = off_s <= TOLERANCE_S * max(1.0, self._speed)
+        if not (clock.anchored and clock.speed == self._speed and tolerable):
+            clock.anchor(moment, self._speed)
