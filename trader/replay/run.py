@@ -105,6 +105,7 @@ class _Replay:
             self._receive,
             client_id=settings.gateway.client_id,
             latency=latency,
+            trades=False,  # the engine does nothing with them, and they are a third of all events
         )
         exchange.listener = self.gateway.listen
         self._settings = settings

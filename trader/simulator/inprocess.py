@@ -61,7 +61,8 @@ class InProcessGateway:
     """The ``Gateway`` protocol over a pure exchange.
 
     ``instruments`` are keyed by the service's symbols and carry the exchange's contract ids. ``latency`` is
-    the virtual time from sending an order or a cancel to its arrival at the exchange.
+    the virtual time from sending an order or a cancel to its arrival at the exchange. Without ``trades`` the
+    market's trades still fill orders but are not told.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class InProcessGateway:
         client_id: int = 1,
         latency: timedelta = timedelta(0),
         faults: Deliveries | None = None,
+        trades: bool = True,
     ) -> None:
         if latency < timedelta(0):
             raise ValueError(f"latency cannot be negative, not {latency}")
@@ -84,6 +86,7 @@ class InProcessGateway:
         self._client_id = client_id
         self._latency = latency
         self._faults = faults
+        self._trades = trades
         self._account = exchange.options.account
         self._translator = Translator(instruments, client_id)
         self._quotes: dict[str, Quote] = {}
@@ -185,7 +188,7 @@ class InProcessGateway:
             if quote is not None:
                 self._quotes[key] = quote
                 self._sink(QuoteReceived(at=event.at, quote=quote, received_ns=clock.monotonic_ns()))
-            if event.last is not None:
+            if self._trades and event.last is not None:
                 self._trade(key, event)
         if self._queue:
             self.flush()

@@ -11,6 +11,7 @@ import pytest
 
 from trader.clock import ManualClock
 from trader.contracts import TradingMode
+from trader.engine import Engine
 from trader.events import (
     AnyFact,
     CommissionBooked,
@@ -21,9 +22,12 @@ from trader.events import (
     SessionClosed,
     SessionOpened,
     SignalChanged,
+    TradeReceived,
 )
 from trader.replay import ReplayError, ReplayResult, fold_orders, run_replay, summarize
+from trader.session import SessionCalendar
 from trader.settings import Settings
+from trader.strategy.loader import load_strategy
 
 OPEN = datetime(2013, 10, 7, 13, 30, tzinfo=UTC)
 CLOSE = datetime(2013, 10, 7, 20, 0, tzinfo=UTC)
@@ -240,3 +244,13 @@ def test_a_schedule_that_is_none_is_named(record: Callable[..., Path], make_sett
     strategy = {"name": "target_weights", "schedule": "at noon", "parameters": {"weights": {"SPY": 0.5}}}
     with pytest.raises(ReplayError, match="'at noon'"):
         run_replay([record(seconds=5)], make_settings(strategy=strategy))
+
+
+def test_trades_of_the_market_lead_to_nothing_and_may_be_left_out(make_settings: Callable[..., Settings]) -> None:
+    """Replays do not tell the engine about them; when it begins to use them, this has to change."""
+    settings = make_settings(symbols=["SPY"])
+    instruments = {"SPY": settings.instruments[0].instrument()}
+    calendar = SessionCalendar.load("XNYS")
+    engine = Engine(settings, instruments, load_strategy(settings.strategy, ["SPY"]), calendar, ManualClock(OPEN), "r")
+    step = engine.process(TradeReceived(at=OPEN, symbol="SPY", price=1.0, size=1.0, received_ns=0))
+    assert (step.facts, step.commands) == ([], [])

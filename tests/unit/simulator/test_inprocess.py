@@ -52,7 +52,13 @@ CLIENT_ID = 7
 class Bench:
     """An exchange, the gateway over it, and all facts that came out."""
 
-    def __init__(self, latency_s: float = 0.0, faults: Deliveries | None = None, symbols: Iterable[str] = ("SPY",)):
+    def __init__(
+        self,
+        latency_s: float = 0.0,
+        faults: Deliveries | None = None,
+        symbols: Iterable[str] = ("SPY",),
+        trades: bool = True,
+    ):
         self.book = ContractBook(("SPY", "IBM"), START.date())
         self.clock = ManualClock(START)
         self.exchange = Exchange(self.book, ExchangeOptions(history_bars=0), START, 1, lambda report: None)
@@ -65,6 +71,7 @@ class Bench:
             CLIENT_ID,
             timedelta(seconds=latency_s),
             faults,
+            trades,
         )
         self.exchange.listener = self.gateway.listen
         self.gateway.connect()
@@ -147,6 +154,12 @@ def test_a_row_without_bid_and_ask_is_no_quote() -> None:
     bench = Bench()
     bench.gateway.apply(MarketEvent(at=START, symbol="SPY", last=Decimal(99), last_size=Decimal(1)))
     assert kinds(bench.drain()) == ["TradeReceived"]
+
+
+def test_trades_can_be_left_untold() -> None:
+    bench = Bench(trades=False)
+    bench.gateway.apply(MarketEvent(at=START, symbol="SPY", last=Decimal(99), last_size=Decimal(1)))
+    assert bench.drain() == []
 
 
 def test_a_missing_side_keeps_its_last_value() -> None:
