@@ -93,7 +93,9 @@ class InstrumentSettings(Model):
     """Smallest step of the price."""
 
     @model_validator(mode="after")
-    def _future_has_expiry(self) -> "InstrumentSettings":
+    def _can_be_traded(self) -> "InstrumentSettings":
+        if self.security_type is SecurityType.OTHER:
+            raise ValueError(f"{self.symbol}: only STK, FUT and CASH can be traded")
         if self.security_type is SecurityType.FUTURE and not self.expiry:
             raise ValueError(f"future {self.symbol} needs an expiry (YYYYMM or YYYYMMDD)")
         return self
@@ -156,7 +158,7 @@ class RiskSettings(Model):
 
     model_config = ConfigDict(json_schema_extra=RELOADABLE)
 
-    max_order_quantity: Positive = Decimal(1_000)
+    max_order_quantity: Positive = Decimal(2_000)
     """Largest quantity of one order."""
     max_order_notional: Positive = Decimal(50_000)
     """Largest value of one order."""

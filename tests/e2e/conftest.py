@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from trader.clock import NANOSECONDS_PER_SECOND, SystemClock
 from trader.control import ControlClient
 from trader.control_messages import Command, ControlError
 from trader.snapshot import Snapshot
@@ -56,8 +57,9 @@ def free_port() -> int:
 
 def eventually(check: Callable[[], Any], what: str) -> Any:
     """The first true answer of ``check``; fails after DEADLINE_S with ``what`` was waited for."""
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
+    clock = SystemClock()
+    deadline_ns = clock.monotonic_ns() + int(DEADLINE_S * NANOSECONDS_PER_SECOND)
+    while clock.monotonic_ns() < deadline_ns:
         answer = check()
         if answer:
             return answer

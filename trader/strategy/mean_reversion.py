@@ -23,11 +23,11 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """``position_ratio`` of the capital goes into one position; ``min_edge_ratio`` is the smallest distance
     from the mean, relative to the price, that is worth the costs."""
 
-    window: Annotated[int, msgspec.Meta(ge=5, le=10_000)] = 60
-    sample_interval_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 5.0
+    window: Annotated[int, msgspec.Meta(ge=5, le=10_000)] = 120
+    sample_interval_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 15.0
     entry_score: Annotated[float, msgspec.Meta(gt=0, le=20)] = 2.5
     exit_score: Annotated[float, msgspec.Meta(ge=0, le=20)] = 0.5
-    min_edge_ratio: Annotated[float, msgspec.Meta(ge=0, le=0.1)] = 0.0005
+    min_edge_ratio: Annotated[float, msgspec.Meta(ge=0, le=0.1)] = 0.001
     position_ratio: Ratio = 0.2
     max_holding_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 3600.0
 

@@ -173,7 +173,7 @@ FILTERS = [
 
 
 @pytest.mark.parametrize(("arguments", "expected"), FILTERS, ids=lambda value: " ".join(map(str, value)))
-def test_list_filters(url: str, arguments: list[str], expected: list[int]) -> None:
+def test_list_shows_only_what_the_filters_name(url: str, arguments: list[str], expected: list[int]) -> None:
     result = run(url, "list", *arguments)
     assert result.exit_code == 0
     assert listed(result) == expected
