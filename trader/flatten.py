@@ -16,7 +16,13 @@ import msgspec
 from trader.clock import NANOSECONDS_PER_SECOND
 from trader.contracts import Instrument, Side
 from trader.events import BrokerStateReceived
+from trader.orders import live_lines
 
+# Positions are believed only this long after a closing order ended: the broker's own books need a moment.
+SETTLE_NS: Final = 1 * NANOSECONDS_PER_SECOND
+# Closing orders that came to nothing are tried again after this, then twice as long each time, at most a minute.
+RETRY_FIRST_NS: Final = 2 * NANOSECONDS_PER_SECOND
+RETRY_MAX_NS: Final = 60 * NANOSECONDS_PER_SECOND
 ASK_AGAIN_AFTER_NS: Final = 1 * NANOSECONDS_PER_SECOND
 # Cancels that are not confirmed by then do not hold up the flattening any longer.
 CANCEL_PATIENCE_NS: Final = 5 * NANOSECONDS_PER_SECOND
@@ -54,12 +60,16 @@ class FlattenProcedure:
         self.started_ns = started_ns
         self._asked_ns: int | None = None
         self._positions_after_ns = started_ns
+        self._patient_until_ns = started_ns + CANCEL_PATIENCE_NS
+        self._orders_after_ns = started_ns
+        self._retry_ns = RETRY_FIRST_NS
 
     def begin(self, now_ns: int) -> FlattenStep:
         """Start, or start again on a new connection: cancel everything and ask what there is."""
         if self.phase is FlattenPhase.DONE:
             return NOTHING
         self._asked_ns = now_ns
+        self._patient_until_ns = now_ns + CANCEL_PATIENCE_NS
         return FlattenStep(cancel_all=True, ask=True, note="cancelling every order")
 
     def on_timer(self, now_ns: int) -> FlattenStep:
@@ -72,16 +82,16 @@ class FlattenProcedure:
         return FlattenStep(cancel_all=self.phase is FlattenPhase.CANCELLING, ask=True)
 
     def on_order_final(self, now_ns: int) -> None:
-        """A closing order ended: positions are believed only from answers asked for after this."""
-        self._positions_after_ns = now_ns
+        """An order ended: positions are believed only from answers asked for a moment after this."""
+        self._positions_after_ns = now_ns + SETTLE_NS
 
     def on_state(self, state: BrokerStateReceived, closing_refs: Collection[str], now_ns: int) -> FlattenStep:
         """Take the broker's answers; ``closing_refs`` are our closing orders that are still alive."""
         if self.phase is FlattenPhase.DONE or state.positions is None or state.open_orders is None:
             return NOTHING
-        others = [line for line in state.open_orders if line.order_ref not in closing_refs]
+        others = [line for line in live_lines(state.open_orders) if line.order_ref not in closing_refs]
         if self.phase is FlattenPhase.CANCELLING:
-            if others and now_ns - self.started_ns < CANCEL_PATIENCE_NS:
+            if others and now_ns < self._patient_until_ns:
                 return NOTHING
             self.phase = FlattenPhase.FLATTENING
         if closing_refs or state.requested_ns < self._positions_after_ns:
@@ -91,8 +101,11 @@ class FlattenProcedure:
             for line in state.positions
             if line.quantity
         )
+        if orders and now_ns < self._orders_after_ns:
+            return NOTHING
         if orders:
             self._asked_ns = now_ns
+            self._orders_after_ns, self._retry_ns = now_ns + self._retry_ns, min(self._retry_ns * 2, RETRY_MAX_NS)
             return FlattenStep(orders=orders, note=f"closing {len(orders)} positions")
         if others:
             return FlattenStep(cancel_all=True, note=f"{len(others)} orders are still open")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from trader.contracts import ZERO, Instrument
+from trader.contracts import ZERO, Instrument, Side
 from trader.events import (
     CommissionBooked,
     CommissionLine,
@@ -28,6 +28,12 @@ from trader.events import (
 def base_exec_id(exec_id: str) -> str:
     """An execution's identity without its correction number: all up to the last dot."""
     return exec_id.rpartition(".")[0] or exec_id
+
+
+def revision(exec_id: str) -> int:
+    """An execution's correction number: what follows the last dot, 0 when that is not a number."""
+    suffix = exec_id.rpartition(".")[2]
+    return int(suffix) if suffix.isdecimal() else 0
 
 
 @dataclass(slots=True)
@@ -62,31 +68,48 @@ class InstrumentBook:
     instrument: Instrument
     opening: Holding = field(default_factory=Holding)
     current: Holding = field(default_factory=Holding)
+    fills_before: dict[str, ExecutionLine] = field(default_factory=dict)
     fills: dict[str, ExecutionLine] = field(default_factory=dict)
+
+    def find(self, exec_id: str) -> ExecutionLine | None:
+        """The booked execution that ``exec_id`` is, or is a correction of."""
+        key = base_exec_id(exec_id)
+        return self.fills.get(key) or self.fills_before.get(key)
 
     def book(self, line: ExecutionLine) -> None:
         key = base_exec_id(line.exec_id)
-        corrects = key in self.fills
-        self.fills[key] = line
+        corrects = self.find(line.exec_id) is not None
+        fills = self.fills_before if key in self.fills_before else self.fills
+        fills[key] = line
         if corrects:
-            self.recompute()
+            self.current = self._copy(self.opening)
+            self._trade(self.current, self.fills_before)
+            self._trade(self.current, self.fills)
         else:
             self.current.trade(line.quantity * line.side.sign, line.price, self.instrument.multiplier)
 
-    def recompute(self) -> None:
-        self.current = self._copy(self.opening)
-        for line in self.fills.values():
-            self.current.trade(line.quantity * line.side.sign, line.price, self.instrument.multiplier)
-
     def adopt(self, line: PositionLine) -> None:
+        self.fills_before.clear()
         self.fills.clear()
         self.current = Holding(line.quantity, line.average_cost, self.current.realized)
         self.opening = self._copy(self.current)
 
     def roll(self) -> None:
-        """Start a new day: corrections reach back to the current day only."""
-        self.opening = self._copy(self.current)
-        self.fills.clear()
+        """Start a new session: corrections reach back to the one before it, no further."""
+        self._trade(self.opening, self.fills_before)
+        self.fills_before, self.fills = self.fills, {}
+
+    def expected_quantity(self) -> Decimal:
+        """What is held by the opening and the fills since, counted without regard to price."""
+        total = self.opening.quantity
+        for fills in (self.fills_before, self.fills):
+            for line in fills.values():
+                total += line.quantity if line.side is Side.BUY else -line.quantity
+        return total
+
+    def _trade(self, holding: Holding, fills: Mapping[str, ExecutionLine]) -> None:
+        for line in fills.values():
+            holding.trade(line.quantity * line.side.sign, line.price, self.instrument.multiplier)
 
     @staticmethod
     def _copy(holding: Holding) -> Holding:
@@ -113,6 +136,8 @@ class Ledger:
         # Brokers repeat executions of the current day only: two sessions of ids are enough, and bounded.
         self._known_exec_ids: set[str] = set()
         self._known_exec_ids_before: set[str] = set()
+        self._adopted_ids: set[str] = set()
+        self._adopted_ids_before: set[str] = set()
         self._commissions_before: dict[str, CommissionLine] = {}
         self._awaiting_commission: dict[str, datetime] = {}
         self._commission_totals: dict[str, Decimal] = {}
@@ -127,12 +152,19 @@ class Ledger:
         return exec_id in self._known_exec_ids or exec_id in self._known_exec_ids_before
 
     def commission_known(self, line: CommissionLine) -> bool:
-        return self._commission(base_exec_id(line.exec_id)) == line
+        """Whether ``line`` says nothing new: it is booked, or that of a later correction is."""
+        known = self._commission(base_exec_id(line.exec_id))
+        return known is not None and (known == line or revision(known.exec_id) > revision(line.exec_id))
+
+    def adopted(self, exec_id: str) -> bool:
+        """Whether a position that was adopted contains this execution, or an earlier version of it."""
+        key = base_exec_id(exec_id)
+        return key in self._adopted_ids or key in self._adopted_ids_before
 
     def superseded(self, line: ExecutionLine) -> ExecutionLine | None:
         """The booked execution that ``line`` corrects, if there is one."""
         book = self._books.get(line.instrument.symbol)
-        earlier = book.fills.get(base_exec_id(line.exec_id)) if book else None
+        earlier = book.find(line.exec_id) if book else None
         return earlier if earlier and earlier.exec_id != line.exec_id else None
 
     def position(self, symbol: str) -> Decimal:
@@ -222,9 +254,10 @@ class Ledger:
             case CommissionBooked():
                 self._book_commission(fact.line)
             case PositionAdopted():
-                self._book(fact.line.instrument).adopt(fact.line)
+                self._adopt(fact.line)
             case ExecutionIgnored():
                 self._known_exec_ids.add(fact.line.exec_id)
+                self._adopted_ids.add(base_exec_id(fact.line.exec_id))
             case SessionOpened():
                 self._roll(fact)
             case _:
@@ -233,9 +266,9 @@ class Ledger:
     def check(self) -> None:
         """Assert conservation: every holding is its opening plus its fills, every total the sum of its parts."""
         for book in self._books.values():
-            filled = sum((line.quantity * line.side.sign for line in book.fills.values()), ZERO)
-            assert book.current.quantity == book.opening.quantity + filled, (
-                f"{book.instrument.symbol}: holds {book.current.quantity}, fills say {book.opening.quantity + filled}"
+            expected = book.expected_quantity()
+            assert book.current.quantity == expected, (
+                f"{book.instrument.symbol}: holds {book.current.quantity}, fills say {expected}"
             )
 
     def _in(self, currency: str) -> Iterable[InstrumentBook]:
@@ -246,6 +279,11 @@ class Ledger:
         if book is None:
             book = self._books[instrument.symbol] = InstrumentBook(instrument)
         return book
+
+    def _adopt(self, line: PositionLine) -> None:
+        book = self._book(line.instrument)
+        self._adopted_ids.update(book.fills_before, book.fills)
+        book.adopt(line)
 
     def _book_fill(self, fact: FillBooked) -> None:
         line = fact.line
@@ -270,6 +308,7 @@ class Ledger:
 
     def _roll(self, fact: SessionOpened) -> None:
         self._known_exec_ids_before, self._known_exec_ids = self._known_exec_ids, set()
+        self._adopted_ids_before, self._adopted_ids = self._adopted_ids, set()
         self._commissions_before, self._commissions = self._commissions, {}
         self.unrealized_at_open = fact.unrealized
         for currency in self.currencies():

@@ -16,6 +16,8 @@ from trader.settings import MarketDataSettings
 # After a real gap (a halt, an opening auction) every quote looks like an outlier; so many in a row are the
 # market's new level.
 OUTLIERS_BELIEVED: Final = 5
+# An unset price is 1.797e308 on the wire; nothing real comes near this.
+PRICE_MAX: Final = 1e12
 
 
 class MarketData:
@@ -36,12 +38,8 @@ class MarketData:
         """Take ``quote`` as the last good one, or say why not."""
         self.ticks += 1
         bid, ask = quote.bid, quote.ask
-        if not (math.isfinite(bid) and math.isfinite(ask)):
-            return BadTickReason.NOT_FINITE
-        if bid <= 0.0 or ask <= 0.0:
-            return BadTickReason.NOT_POSITIVE
-        if bid > ask:
-            return BadTickReason.CROSSED
+        if not 0.0 < bid <= ask <= PRICE_MAX:
+            return _what_is_wrong(bid, ask)
         symbol = quote.symbol
         last = self.quotes.get(symbol)
         if last is not None and self._is_outlier(last, bid + ask):
@@ -62,6 +60,10 @@ class MarketData:
         """Note what became of a subscription."""
         self.subscriptions[symbol] = status
         self.subscribed_at[symbol] = at
+
+    def lose_subscriptions(self) -> None:
+        """The link is gone: nothing ticks any more, and what is expected to is silent."""
+        self.subscriptions = dict.fromkeys(self.subscriptions, SubscriptionStatus.LOST)
 
     def silent(self, now: datetime) -> set[str]:
         """The subscribed instruments that ought to have ticked by now and did not."""
@@ -99,3 +101,9 @@ class MarketData:
 
     def subscribed(self) -> int:
         return sum(1 for status in self.subscriptions.values() if status is SubscriptionStatus.SUBSCRIBED)
+
+
+def _what_is_wrong(bid: float, ask: float) -> BadTickReason:
+    if not (math.isfinite(bid) and math.isfinite(ask)) or max(bid, ask) > PRICE_MAX:
+        return BadTickReason.NOT_FINITE
+    return BadTickReason.NOT_POSITIVE if min(bid, ask) <= 0.0 else BadTickReason.CROSSED

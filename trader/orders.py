@@ -6,7 +6,7 @@ this client while nothing else is known, because IB's order ids can roll back. S
 ``apply`` of durable facts alone, so that replaying the journal gives the same book.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ from typing import Final
 from trader.contracts import ZERO, Side
 from trader.events import (
     Approved,
+    BrokerOrderStatus,
     CancelIntended,
     CancelReason,
     DurableFact,
@@ -32,6 +33,9 @@ from trader.events import (
 
 S, T = OrderState, OrderTrigger
 
+DEAD_STATUSES: Final = frozenset(
+    {BrokerOrderStatus.CANCELLED, BrokerOrderStatus.API_CANCELLED, BrokerOrderStatus.INACTIVE}
+)
 FINAL_STATES: Final = frozenset({S.FILLED, S.CANCELLED, S.REJECTED, S.NOT_SENT, S.VANISHED})
 
 # Fills and reports that may come in any live state; what a broker says about an order that we gave up on
@@ -53,14 +57,16 @@ _GIVEN_UP: Final = {
     T.PARTLY_FILLED: S.WORKING,
     T.FULLY_FILLED: S.FILLED,
     T.CANCELLED: S.CANCELLED,
+    T.REJECTED: S.REJECTED,
 }
 TRANSITIONS: Final[dict[OrderState, dict[OrderTrigger, OrderState]]] = {
     S.INTENDED: {T.SENT: S.SENT, T.SEND_FAILED: S.NOT_SENT, **_LIVE},
     S.SENT: _LIVE,
     S.WORKING: _LIVE,
-    S.UNKNOWN: {T.SENT: S.UNKNOWN, **_LIVE},
-    S.REJECTED: {**_GIVEN_UP, T.REJECTED: S.REJECTED},
-    S.VANISHED: {**_GIVEN_UP, T.REJECTED: S.REJECTED},
+    # "Certainly not sent" may come after the link was lost, and settles the doubt.
+    S.UNKNOWN: {T.SENT: S.UNKNOWN, T.SEND_FAILED: S.NOT_SENT, **_LIVE},
+    S.REJECTED: _GIVEN_UP,
+    S.VANISHED: _GIVEN_UP,
     S.NOT_SENT: _GIVEN_UP,
     # IB repeats and reorders statuses: a late "Submitted" does not revive a cancelled order, only an
     # answer to our own question (FOUND_OPEN) does. A full fill is final whatever comes after it.
@@ -81,6 +87,21 @@ TRANSITIONS: Final[dict[OrderState, dict[OrderTrigger, OrderState]]] = {
         T.REJECTED: S.FILLED,
     },
 }
+
+
+def has_ended(line: OrderLine) -> bool:
+    """Whether the broker describes an order that cannot trade any more."""
+    return line.status in DEAD_STATUSES or line.status is BrokerOrderStatus.FILLED
+
+
+def live_lines(lines: Iterable[OrderLine]) -> list[OrderLine]:
+    """The orders among ``lines`` that can still trade, each once: a broker lists some twice, and some that ended."""
+    live = {
+        (line.perm_id, 0) if line.perm_id else (line.client_id, line.order_id): line
+        for line in lines
+        if not has_ended(line)
+    }
+    return list(live.values())
 
 
 class IllegalTransition(Exception):

@@ -13,15 +13,12 @@ import msgspec
 
 from trader.contracts import ZERO
 from trader.events import (
-    BrokerOrderStatus,
     BrokerStateReceived,
     MismatchKind,
     OrderLine,
     OrderTrigger,
 )
-from trader.orders import Order, Orders
-
-DEAD_STATUSES = frozenset({BrokerOrderStatus.CANCELLED, BrokerOrderStatus.API_CANCELLED, BrokerOrderStatus.INACTIVE})
+from trader.orders import DEAD_STATUSES, Order, Orders, has_ended, live_lines
 
 
 class OrderUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -64,14 +61,17 @@ def order_findings(orders: Orders, state: BrokerStateReceived, settled: frozense
     live: dict[str, OrderLine] = {}
     foreign: list[OrderLine] = []
     duplicates: list[OrderLine] = []
-    for line in state.open_orders or ():
+    for line in live_lines(state.open_orders or ()):
         order = orders.find(order_ref=line.order_ref, perm_id=line.perm_id)
         if order is None:
             foreign.append(line)
-        elif order.order_ref in live:
-            duplicates.append(line)
-        else:
+        elif order.order_ref not in live:
             live[order.order_ref] = line
+        elif line.perm_id in order.perm_ids:
+            duplicates.append(live[order.order_ref])
+            live[order.order_ref] = line
+        else:
+            duplicates.append(line)
     updates = [
         OrderUpdate(ref, OrderTrigger.FOUND_OPEN, line.perm_id, f"open at the broker: {line.status}")
         for ref, line in live.items()
@@ -87,9 +87,9 @@ def order_findings(orders: Orders, state: BrokerStateReceived, settled: frozense
 
 def _completed_by_ref(orders: Orders, state: BrokerStateReceived) -> dict[str, OrderLine]:
     found: dict[str, OrderLine] = {}
-    for line in state.completed_orders or ():
+    for line in (*(state.open_orders or ()), *(state.completed_orders or ())):
         order = orders.find(order_ref=line.order_ref, perm_id=line.perm_id)
-        if order is not None:
+        if order is not None and has_ended(line):
             found[order.order_ref] = line
     return found
 
@@ -97,14 +97,14 @@ def _completed_by_ref(orders: Orders, state: BrokerStateReceived) -> dict[str, O
 def _gone(order: Order, completed: OrderLine | None, state: BrokerStateReceived, settled: bool) -> OrderUpdate | None:
     if state.open_orders is None:
         return None
+    if completed is not None and state.executions is None and completed.filled > order.filled:
+        return None  # it ended, but not before its executions are known: the next order is sized by them
     if completed is not None and completed.status in DEAD_STATUSES:
         return OrderUpdate(order.order_ref, OrderTrigger.CANCELLED, completed.perm_id, "completed at the broker")
-    if completed is not None:
-        return None  # filled: its executions say so, and they decide
-    complete = state.completed_orders is not None and state.executions is not None
-    if complete and settled:
-        return OrderUpdate(order.order_ref, OrderTrigger.NOT_FOUND, 0, "the broker does not know it")
-    return None
+    if not settled or state.completed_orders is None or state.executions is None:
+        return None
+    detail = "the broker does not know it" if completed is None else "filled at the broker, but it has no execution"
+    return OrderUpdate(order.order_ref, OrderTrigger.NOT_FOUND, 0, detail)
 
 
 def position_mismatches(ours: Mapping[str, Decimal], state: BrokerStateReceived) -> tuple[Mismatch, ...]:

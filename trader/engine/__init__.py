@@ -179,6 +179,7 @@ class Engine:
             return step
         if isinstance(event, TradeReceived):
             return step
+        core.decided_ns = core.clock.monotonic_ns()
         if not isinstance(event, TimerElapsed):
             step.emit(event)
         handle = HANDLERS.get(type(event))

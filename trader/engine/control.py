@@ -9,8 +9,8 @@ from datetime import datetime
 
 from trader import risk
 from trader.clock import NANOSECONDS_PER_SECOND
-from trader.contracts import ZERO, TradingState
-from trader.engine import decisions, order_flow, recovery
+from trader.contracts import TradingState
+from trader.engine import decisions, order_flow, recovery, sessions
 from trader.engine.core import AwaitedFills, Core, Step
 from trader.events import (
     BrokerStateReceived,
@@ -25,10 +25,7 @@ from trader.events import (
     QuoteStalenessChanged,
     ReadinessChanged,
     ReduceOnlyRequested,
-    RequestBrokerState,
     ResumeRequested,
-    SessionClosed,
-    SessionOpened,
     StopRequested,
     TimerElapsed,
     TradingStateChanged,
@@ -92,17 +89,22 @@ def on_resume(core: Core, step: Step, event: ResumeRequested) -> None:
 def on_stop(core: Core, step: Step, event: StopRequested) -> None:
     if core.stopping:
         return
-    core.stopping = event.reason
+    core.stopping = event.reason or "stopped"
     core.unmet.update(core.targets)
     if core.settings.stop.cancel_orders:
-        order_flow.cancel_all(core, step, CancelReason.SHUTDOWN)
+        for order in core.orders.open():
+            if not _closes_position(order):
+                order_flow.cancel(core, step, order, CancelReason.SHUTDOWN)
 
 
 def stopped(core: Core) -> bool:
     """Whether a stop has nothing left to wait for."""
     stop = core.settings.stop
+    if core.panic is not None and core.panic.phase is not FlattenPhase.DONE:
+        return False
+    may_flatten = stop.flatten and core.trading_state not in decisions.STATES_WITHOUT_ORDERS
     waiting_for_orders = (stop.cancel_orders or stop.flatten) and core.orders.open()
-    waiting_for_flat = stop.flatten and any(core.ledger.position(symbol) for symbol in core.targets)
+    waiting_for_flat = may_flatten and any(core.ledger.position(symbol) for symbol in core.targets)
     return not waiting_for_orders and not waiting_for_flat
 
 
@@ -114,7 +116,7 @@ def _closes_position(order: Order) -> bool:
 
 
 def on_state_in_panic(core: Core, step: Step, event: BrokerStateReceived) -> None:
-    if core.panic is None:
+    if core.panic is None or not recovery.believed(core, event):
         return
     closing = [order.order_ref for order in core.orders.open() if _closes_position(order)]
     _follow(core, step, core.panic.on_state(event, closing, core.clock.monotonic_ns()))
@@ -137,8 +139,7 @@ def _follow(core: Core, step: Step, wanted: FlattenStep) -> None:
         )
         decisions.place(core, step, approved, closing.instrument)
     if wanted.ask:
-        core.link.asked_ns = core.clock.monotonic_ns()
-        step.send(RequestBrokerState(reason="panic"))
+        recovery.ask(core, step, "panic")
     if procedure.phase is FlattenPhase.DONE and not core.panic_completed:
         duration_s = (core.clock.monotonic_ns() - procedure.started_ns) / NANOSECONDS_PER_SECOND
         step.emit(PanicCompleted(at=core.now(), duration_s=duration_s))
@@ -149,7 +150,7 @@ def _follow(core: Core, step: Step, wanted: FlattenStep) -> None:
 
 def on_timer(core: Core, step: Step, event: TimerElapsed) -> None:
     now, now_ns = event.at, event.monotonic_ns
-    _session_transitions(core, step, now)
+    sessions.follow(core, step, now)
     _order_deadlines(core, step, now, now_ns)
     if core.link.connected:
         if core.panic is not None:
@@ -159,40 +160,8 @@ def on_timer(core: Core, step: Step, event: TimerElapsed) -> None:
     _staleness(core, step, now)
     _availability(core, now, now_ns)
     _daily_loss(core, step)
-    if decisions.in_flatten_window(core) or core.stopping:
+    if sessions.in_flatten_window(core) or core.stopping:
         core.unmet.update(core.targets)
-
-
-def _session_transitions(core: Core, step: Step, now: datetime) -> None:
-    session = decisions.session_of(core, now)
-    name = session.name if session else ""
-    if name == core.session_name:
-        return
-    pnl = core.ledger.pnl_base(core.marks(), core.link.rates, session=True)
-    if core.session_name:
-        step.emit(
-            SessionClosed(
-                at=now,
-                calendar=core.calendar.name,
-                session=core.session_name,
-                realized=pnl.realized if pnl else None,
-                unrealized=pnl.unrealized if pnl else None,
-                commission=-pnl.commission if pnl else None,
-                fees=ZERO if pnl else None,
-            )
-        )
-    if session is not None:
-        total = core.ledger.pnl_base(core.marks(), core.link.rates, session=False)
-        step.emit(
-            SessionOpened(
-                at=now,
-                calendar=core.calendar.name,
-                session=session.name,
-                opened_at=session.opens_at,
-                closes_at=session.closes_at,
-                unrealized=total.unrealized if total else None,
-            )
-        )
 
 
 def _order_deadlines(core: Core, step: Step, now: datetime, now_ns: int) -> None:
@@ -214,7 +183,8 @@ def _order_deadlines(core: Core, step: Step, now: datetime, now_ns: int) -> None
 
 
 def _too_old(order: Order, now: datetime, cancel_after_s: float) -> bool:
-    return order.approved is not None and (now - order.intended_at).total_seconds() > cancel_after_s
+    may_expire = order.approved is not None and not _closes_position(order)
+    return may_expire and (now - order.intended_at).total_seconds() > cancel_after_s
 
 
 def _repeat_cancel(core: Core, step: Step, order: Order, now_ns: int, timeout_ns: int) -> None:
@@ -226,7 +196,7 @@ def _repeat_cancel(core: Core, step: Step, order: Order, now_ns: int, timeout_ns
 
 def _staleness(core: Core, step: Step, now: datetime) -> None:
     data = core.market_data
-    stale = data.silent(now) if decisions.session_of(core, now) is not None else set()
+    stale = data.silent(now) if sessions.session_of(core, now) is not None else set()
     for symbol in sorted(stale ^ data.stale):
         step.emit(
             QuoteStalenessChanged(at=now, symbol=symbol, stale=symbol in stale, age_s=data.age_s(symbol, now) or 0.0)
@@ -237,7 +207,7 @@ def _staleness(core: Core, step: Step, now: datetime) -> None:
 def _availability(core: Core, now: datetime, now_ns: int) -> None:
     """Session time counts as available when the service could have traded: ready, fresh data, not stopped by us."""
     before_ns, core.last_timer_ns = core.last_timer_ns, now_ns
-    if before_ns is None or decisions.session_of(core, now) is None:
+    if before_ns is None or sessions.session_of(core, now) is None:
         return
     subscribed = core.market_data.subscribed()
     fresh = subscribed > 0 and len(core.market_data.stale) < subscribed
@@ -266,6 +236,8 @@ def update_readiness(core: Core, step: Step) -> None:
         step.emit(ReadinessChanged(at=core.now(), ready=not problems, problems=problems))
         if not problems:
             core.unmet.update(core.targets)
+            core.retry_at.clear()
+            core.retry_s.clear()
 
 
 def _problems(core: Core) -> list[str]:

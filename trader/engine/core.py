@@ -95,6 +95,7 @@ class Core:
         self.panic: FlattenProcedure | None = None
         self.order_count = 0
         self.sent_ns: dict[str, int] = {}
+        self.ended_ns: dict[str, int] = {}
         self.cancel_sent_ns: dict[str, int] = {}
         self.awaited_fills: dict[str, AwaitedFills] = {}
         self.reject_hints: dict[str, str] = {}
@@ -127,6 +128,10 @@ class Core:
             case SessionOpened():
                 self.session_name, self.session_opened_at = fact.session, fact.opened_at
                 self.orders.forget_final(before=fact.opened_at)
+                self.ended_ns.clear()
+                self.peak_net = ZERO
+                if fact.targets_void:
+                    self.targets = dict.fromkeys(self.targets, ZERO)
             case SessionClosed():
                 self.session_name = ""
             case ServiceStarted():
@@ -139,7 +144,9 @@ class Core:
                 if fact.clean:
                     self.ever_reconciled, self.reconciled_at = True, fact.at
             case PositionAdopted():
-                self.targets.pop(fact.line.instrument.symbol, None)
+                # What was adopted is ours to exit only where we already had a word in it.
+                if fact.line.instrument.symbol in self.targets:
+                    self.targets[fact.line.instrument.symbol] = fact.line.quantity
             case OrderStateChanged():
                 self._forget_volatile(fact.order_ref)
             case _:

@@ -14,6 +14,7 @@ from trader.clock import NANOSECONDS_PER_SECOND
 from trader.contracts import ZERO, Instrument, TradingState
 from trader.engine.core import Core, Step
 from trader.engine.order_flow import cancel, delay_next_order
+from trader.engine.sessions import closes_within, follow, in_flatten_window, session_of
 from trader.events import (
     Approved,
     BadTickDropped,
@@ -32,13 +33,14 @@ from trader.events import (
     TradingStateChanged,
 )
 from trader.execution import Cancel, Wanted, plan
-from trader.session import CalendarExpired, Session
+from trader.session import Session
 from trader.strategy.api import MarketView, Target
 
 OUTCOME_OF_RULE = {
     RiskRule.STALE_QUOTE: DecisionOutcome.STALE,
     RiskRule.NO_QUOTE: DecisionOutcome.STALE,
 }
+TARGET_MAX = Decimal(10**12)
 STATES_WITHOUT_ORDERS = (TradingState.HALTED, TradingState.PANIC)
 
 
@@ -48,7 +50,7 @@ def on_quote(core: Core, step: Step, event: QuoteReceived) -> None:
     if bad is not None:
         step.emit(BadTickDropped(at=quote.at, symbol=quote.symbol, reason=bad))
         return
-    session = session_of(core, quote.at)
+    session = follow(core, step, quote.at)
     core.decided_ns = event.received_ns
     if session is not None and not core.strategy_suspended:
         _decide(core, step, event, session)
@@ -57,7 +59,7 @@ def on_quote(core: Core, step: Step, event: QuoteReceived) -> None:
 
 
 def on_schedule(core: Core, step: Step, event: ScheduleFired) -> None:
-    session = session_of(core, event.at)
+    session = follow(core, step, event.at)
     if session is None or core.strategy_suspended:
         return
     core.decided_ns = event.monotonic_ns
@@ -69,37 +71,14 @@ def on_schedule(core: Core, step: Step, event: ScheduleFired) -> None:
     _take_targets(core, step, targets)
 
 
-def session_of(core: Core, moment: datetime) -> Session | None:
-    """The session that ``moment`` belongs to; looked up only when the last answer does not cover it."""
-    session = core.session
-    if session is not None and session.opens_at <= moment < session.closes_at:
-        return session
-    if core.closed_from <= moment < core.closed_until:
-        return None
-    return _look_up_session(core, moment)
-
-
-def _look_up_session(core: Core, moment: datetime) -> Session | None:
-    try:
-        core.session = core.calendar.session_at(moment)
-        if core.session is None:
-            core.closed_from, core.closed_until = moment, core.calendar.next_session(moment).opens_at
-        core.calendar_problem = ""
-    except CalendarExpired as error:
-        core.session, core.calendar_problem = None, str(error)
-    return core.session
-
-
 def _decide(core: Core, step: Step, event: QuoteReceived, session: Session) -> None:
     quote = event.quote
     try:
-        targets = core.strategy.on_quote(quote, _view(core, quote.at, session))
+        targets = tuple(core.strategy.on_quote(quote, _view(core, quote.at, session)))
     except Exception as error:  # noqa: BLE001 - a strategy is foreign code: whatever it raises suspends it
         suspend_strategy(core, step, quote.symbol, repr(error))
         return
-    if targets:
-        _take_targets(core, step, targets)
-    else:
+    if not _take_targets(core, step, targets):
         core.statistics.hold(core.strategy.name, _since_tick_s(core))
 
 
@@ -118,30 +97,39 @@ def _since_tick_s(core: Core) -> float:
     return (core.clock.monotonic_ns() - core.decided_ns) / NANOSECONDS_PER_SECOND
 
 
-def _take_targets(core: Core, step: Step, targets: Iterable[Target]) -> None:
+def _take_targets(core: Core, step: Step, targets: Iterable[Target]) -> bool:
+    """Take what the strategy wants; whether that was anything new."""
+    news = False
     for target in targets:
         problem = _nonsense(core, target)
         if problem:
-            suspend_strategy(core, step, getattr(target, "symbol", ""), problem)
-            return
+            suspend_strategy(core, step, "", problem)
+            return True
         previous = core.targets.get(target.symbol, ZERO)
         if target.quantity != previous or target.symbol not in core.targets:
             _signal(core, step, target, previous)
+            news = True
+    return news
 
 
 def _nonsense(core: Core, target: object) -> str:
     if not isinstance(target, Target):
         return f"answered {target!r} instead of a Target"
+    texts: tuple[object, ...] = (target.symbol, target.reason)
+    if not all(isinstance(text, str) for text in texts):
+        return f"answered {target!r}; a Target's symbol and reason are text"
     if target.symbol not in core.instruments:
         return f"wants {target.symbol!r}, which is not configured"
     quantity = target.quantity
     if not _is_whole(quantity):
-        return f"wants {quantity!r} of {target.symbol}; a quantity must be a whole Decimal"
+        return f"wants {quantity!r} of {target.symbol}; a quantity must be a whole Decimal, at most {TARGET_MAX}"
     return ""
 
 
 def _is_whole(quantity: object) -> bool:
-    return isinstance(quantity, Decimal) and quantity.is_finite() and quantity == quantity.to_integral_value()
+    if not isinstance(quantity, Decimal) or not quantity.is_finite() or abs(quantity) > TARGET_MAX:
+        return False
+    return quantity == quantity.to_integral_value()
 
 
 def _signal(core: Core, step: Step, target: Target, previous: Decimal) -> None:
@@ -215,7 +203,7 @@ def pursue(core: Core, step: Step, symbol: str) -> None:
         return
     quote = core.market_data.quotes.get(symbol)
     limits = core.settings.risk
-    if not working and _must_wait(core, symbol):
+    if not working and (_must_wait(core, symbol) or session_of(core, core.now()) is None):
         return
     match plan(wanted, position, working, quote, core.settings.execution, limits.max_order_quantity):
         case Cancel() as superseded:
@@ -224,11 +212,6 @@ def pursue(core: Core, step: Step, symbol: str) -> None:
             submit(core, step, intent)
         case None:
             pass
-
-
-def _may_not_order(core: Core) -> bool:
-    stopping_as_is = bool(core.stopping) and not core.settings.stop.flatten
-    return stopping_as_is or core.trading_state in STATES_WITHOUT_ORDERS
 
 
 def _must_wait(core: Core, symbol: str) -> bool:
@@ -249,16 +232,6 @@ def _wanted(core: Core, instrument: Instrument) -> Wanted | None:
     return Wanted(
         instrument=instrument, target=target, strategy=core.strategy.name, reason=reason, decided_ns=core.decided_ns
     )
-
-
-def in_flatten_window(core: Core) -> bool:
-    return _closes_within(core, core.settings.session.flatten_before_close_s)
-
-
-def _closes_within(core: Core, seconds: float) -> bool:
-    if core.session is None or seconds == 0:
-        return False
-    return core.session.closes_at - core.now() <= timedelta(seconds=seconds)
 
 
 def _cancel_superseded(core: Core, step: Step, superseded: Cancel) -> None:
@@ -315,7 +288,7 @@ def risk_context(core: Core, symbol: str) -> risk.RiskContext:
         state=core.trading_state,
         problems=core.problems,
         session_open=session_of(core, now) is not None,
-        entries_allowed=not core.stopping and not _closes_within(core, core.settings.session.no_entries_before_close_s),
+        entries_allowed=not core.stopping and not closes_within(core, core.settings.session.no_entries_before_close_s),
         instrument=instrument,
         position=core.ledger.position(symbol),
         open_orders=core.orders.open(),

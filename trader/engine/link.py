@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
+from trader.clock import NANOSECONDS_PER_SECOND
 from trader.events import AccountValue
 
 # Asking again for what was not answered: this soon, then twice as long each time, at most this long.
@@ -17,11 +18,14 @@ RECONCILE_RETRY_MAX_S = 30.0
 
 @dataclass(slots=True)
 class Link:
+    """The link as the engine knows it; volatile, because a new connection tells all of it again."""
+
     connected: bool = False
     upstream: bool = False
     reconciled: bool = False
     reconcile_problem: str = "not reconciled yet"
     client_id: int | None = None
+    account: str = ""
     server_version: int | None = None
     last_heartbeat_at: datetime | None = None
     clock_offset_s: float | None = None
@@ -29,9 +33,11 @@ class Link:
     values: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     rates: dict[str, Decimal] = field(default_factory=dict)
     suspected: tuple[object, ...] = ()
+    told: tuple[object, ...] = ()
     accept_positions: bool = False
     asked_ns: int | None = None
     next_ask_ns: int | None = None
+    believed_from_ns: int = 0
     retry_s: float = RECONCILE_RETRY_S
 
     @property
@@ -44,6 +50,11 @@ class Link:
         self.reconcile_problem = problem
         self.suspected = ()
         self.retry_s = RECONCILE_RETRY_S
+
+    def plan_question(self, now_ns: int, wait_s: float) -> None:
+        """Ask the broker for everything in ``wait_s`` seconds, or sooner when that is already planned."""
+        due_ns = now_ns + int(wait_s * NANOSECONDS_PER_SECOND)
+        self.next_ask_ns = due_ns if self.next_ask_ns is None else min(self.next_ask_ns, due_ns)
 
     def back_off(self) -> float:
         """Seconds until the next question; doubles with every call up to the maximum."""

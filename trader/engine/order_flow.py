@@ -6,6 +6,7 @@ order only while nothing better was said about it.
 """
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Final
 
 from trader.clock import NANOSECONDS_PER_SECOND
@@ -20,6 +21,7 @@ from trader.events import (
     CommissionBooked,
     CommissionLine,
     ErrorClass,
+    ExecutionIgnored,
     ExecutionLine,
     FillBooked,
     OpenOrderReceived,
@@ -33,6 +35,7 @@ from trader.events import (
     OrderStatusReceived,
     OrderTrigger,
 )
+from trader.ledger import revision
 from trader.orders import Order, next_state
 
 STATUS_TRIGGERS: Final = {
@@ -49,6 +52,8 @@ BY_US_INELIGIBLE: Final = frozenset(
 )
 # IB has sent -1 for "not known yet"; a true rebate is never exactly that.
 COMMISSION_NOT_KNOWN: Final = -1
+# What is in doubt is asked about after this: time for the broker's own word to come first.
+DOUBT_S: Final = 1.0
 
 
 def on_sent(core: Core, step: Step, event: OrderSent) -> None:
@@ -62,7 +67,7 @@ def on_sent(core: Core, step: Step, event: OrderSent) -> None:
 
 def on_send_failed(core: Core, step: Step, event: OrderSendFailed) -> None:
     order = core.orders.get(event.order_ref)
-    if order is not None and order.state is OrderState.INTENDED:
+    if order is not None and order.state in (OrderState.INTENDED, OrderState.UNKNOWN):
         advance(core, step, order, OrderTrigger.SEND_FAILED, event.detail)
 
 
@@ -75,12 +80,27 @@ def on_status(core: Core, step: Step, event: OrderStatusReceived) -> None:
     hint = core.reject_hints.get(order.order_ref, "")
     if trigger is OrderTrigger.CANCELLED and hint and order.filled == 0:
         trigger = OrderTrigger.REJECTED
-    if event.filled > order.filled and not order.final:
+    if event.filled > order.filled:
         dead = trigger is not OrderTrigger.ACKNOWLEDGED
-        core.awaited_fills[order.order_ref] = AwaitedFills(event.filled, dead, event.received_ns)
+        _await_fills(core, order, event.filled, dead, event.received_ns)
         if dead:
             return
     advance(core, step, order, trigger, hint or event.status, event.perm_id, event.received_ns)
+
+
+def _await_fills(core: Core, order: Order, quantity: Decimal, dead: bool, received_ns: int) -> None:
+    """Expect executions up to ``quantity``; an end that was told once stays told, whatever comes repeated later."""
+    if order.final:
+        ask_soon(core)
+        return
+    before = core.awaited_fills.get(order.order_ref)
+    if before is not None:
+        quantity, dead, received_ns = max(quantity, before.quantity), dead or before.cancelled, before.since_ns
+    core.awaited_fills[order.order_ref] = AwaitedFills(quantity, dead, received_ns)
+
+
+def ask_soon(core: Core) -> None:
+    core.link.plan_question(core.clock.monotonic_ns(), DOUBT_S)
 
 
 def on_open_order(core: Core, step: Step, event: OpenOrderReceived) -> None:
@@ -92,17 +112,20 @@ def on_open_order(core: Core, step: Step, event: OpenOrderReceived) -> None:
         advance(core, step, order, trigger, line.status, line.perm_id, event.received_ns)
 
 
-def book_execution(core: Core, step: Step, line: ExecutionLine, received_ns: int) -> None:
-    """Book an execution once; a correction replaces what it corrects, an outdated one is ignored."""
+def book_execution(core: Core, step: Step, line: ExecutionLine, received_ns: int | None) -> None:
+    """Book an execution once; a correction replaces what it corrects, an outdated one is ignored.
+
+    ``received_ns`` is None when it was found by asking: then nothing is said of how long it took.
+    """
     if core.ledger.knows(line.exec_id):
         return
-    replaced = core.ledger.superseded(line)
-    if replaced is not None and _correction(replaced.exec_id) > _correction(line.exec_id):
+    if core.ledger.adopted(line.exec_id):
+        step.emit(ExecutionIgnored(at=core.now(), line=line, reason="corrects a part of a position that was adopted"))
         return
-    own = line.client_id == core.link.client_id
-    order = core.orders.find(order_ref=line.order_ref, perm_id=line.perm_id) or (
-        core.orders.find(order_id=line.order_id) if own and not line.order_ref else None
-    )
+    replaced = core.ledger.superseded(line)
+    if replaced is not None and revision(replaced.exec_id) > revision(line.exec_id):
+        return
+    order = _order_of(core, line)
     step.emit(
         FillBooked(
             at=core.now(),
@@ -120,12 +143,14 @@ def book_execution(core: Core, step: Step, line: ExecutionLine, received_ns: int
         _after_fill(core, step, order, line.perm_id, received_ns)
 
 
-def _correction(exec_id: str) -> int:
-    suffix = exec_id.rpartition(".")[2]
-    return int(suffix) if suffix.isdigit() else 0
+def _order_of(core: Core, line: ExecutionLine) -> Order | None:
+    order = core.orders.find(order_ref=line.order_ref, perm_id=line.perm_id)
+    if order is None and not line.order_ref and line.client_id == core.link.client_id:
+        order = core.orders.find(perm_id=line.perm_id, order_id=line.order_id)
+    return order
 
 
-def _after_fill(core: Core, step: Step, order: Order, perm_id: int, received_ns: int) -> None:
+def _after_fill(core: Core, step: Step, order: Order, perm_id: int, received_ns: int | None) -> None:
     full = order.filled >= order.quantity
     trigger = OrderTrigger.FULLY_FILLED if full else OrderTrigger.PARTLY_FILLED
     advance(core, step, order, trigger, "", perm_id, received_ns)
@@ -144,13 +169,14 @@ def _slippage(order: Order | None, line: ExecutionLine) -> float | None:
     return (float(line.price) / reference - 1.0) * line.side.sign
 
 
-def _since_sent_s(core: Core, order: Order | None, received_ns: int) -> float | None:
+def _since_sent_s(core: Core, order: Order | None, received_ns: int | None) -> float | None:
     sent_ns = core.sent_ns.get(order.order_ref) if order else None
-    return None if sent_ns is None else (received_ns - sent_ns) / NANOSECONDS_PER_SECOND
+    return None if sent_ns is None or received_ns is None else (received_ns - sent_ns) / NANOSECONDS_PER_SECOND
 
 
 def book_commission(core: Core, step: Step, line: CommissionLine) -> None:
-    if line.amount == COMMISSION_NOT_KNOWN or core.ledger.commission_known(line):
+    unknown = line.amount == COMMISSION_NOT_KNOWN
+    if unknown or core.ledger.commission_known(line) or core.ledger.adopted(line.exec_id):
         return
     step.emit(CommissionBooked(at=core.now(), line=line))
 
@@ -163,6 +189,7 @@ def on_error(core: Core, step: Step, event: BrokerErrorReceived) -> None:
     core.reject_hints[order.order_ref] = hint
     if not order.acknowledged:
         advance(core, step, order, OrderTrigger.REJECTED, hint)
+        ask_soon(core)  # a hint frees the instrument for the next order: see that the first is really dead
 
 
 def advance(
@@ -199,21 +226,24 @@ def advance(
             perm_id=perm_id,
         )
     )
-    duration_s = _since_sent_s(core, order, received_ns) if received_ns is not None else None
+    duration_s = _since_sent_s(core, order, received_ns)
     if first_word and duration_s is not None:
         step.emit(OrderAcknowledged(at=now, order_ref=order.order_ref, duration_s=duration_s))
     if order.final and not was_final:
         finalize(core, step, order)
+    elif was_final and not order.final:
+        ask_soon(core)  # it came back to life: find out what it is
 
 
 def finalize(core: Core, step: Step, order: Order) -> None:
     """Tell that ``order`` ended, and how it counts."""
     now = core.now()
     core.sent_ns.pop(order.order_ref, None)
+    core.ended_ns[order.order_ref] = core.clock.monotonic_ns()
     outcome = outcome_of(order)
     if outcome is OrderOutcome.FILLED:
         core.retry_s.pop(order.symbol, None)
-    else:
+    elif order.cancel_reason in (None, CancelReason.TIMEOUT):
         delay_next_order(core, order.symbol)
     if core.panic is not None:
         core.panic.on_order_final(core.clock.monotonic_ns())
@@ -232,7 +262,7 @@ def finalize(core: Core, step: Step, order: Order) -> None:
 
 
 def _reached_broker(order: Order) -> bool:
-    return order.acknowledged or order.state is OrderState.REJECTED
+    return order.acknowledged or order.state in (OrderState.REJECTED, OrderState.CANCELLED)
 
 
 def outcome_of(order: Order) -> OrderOutcome:

@@ -14,11 +14,13 @@ from trader.events import (
     BrokerStateReceived,
     CancelOrder,
     ExecutionIgnored,
+    ExecutionLine,
     MismatchFound,
     MismatchKind,
     OrderAdopted,
     OrderIdsReserved,
     OrderLine,
+    OrderState,
     OrderTrigger,
     PositionAdopted,
     PositionReceived,
@@ -40,6 +42,7 @@ def on_connected(core: Core, step: Step, event: BrokerConnectedReceived) -> None
     link.connected = link.upstream = True
     link.client_id, link.server_version = event.client_id, event.server_version
     link.clock_offset_s = event.clock_offset_s
+    link.believed_from_ns = core.clock.monotonic_ns()
     step.emit(OrderIdsReserved(at=event.at, next_order_id=max(event.next_valid_id, core.orders.next_order_id)))
     ask(core, step, "connected")
 
@@ -50,7 +53,7 @@ def on_disconnected(core: Core, step: Step, event: BrokerDisconnectedReceived) -
     link.lose_agreement("not reconciled since the disconnect")
     link.asked_ns = link.next_ask_ns = None
     link.farms.clear()
-    core.market_data.subscriptions.clear()
+    core.market_data.lose_subscriptions()
     doubt_open_orders(core, step, f"disconnected: {event.reason}")
 
 
@@ -67,6 +70,7 @@ def on_upstream_lost(core: Core, step: Step, event: UpstreamLostReceived) -> Non
 
 def on_upstream_restored(core: Core, step: Step, event: UpstreamRestoredReceived) -> None:
     core.link.upstream = True
+    core.link.believed_from_ns = core.clock.monotonic_ns()
     if event.data_lost:
         step.send(Resubscribe())
     ask(core, step, f"upstream restored ({event.code})")
@@ -92,14 +96,16 @@ def ask(core: Core, step: Step, reason: str) -> None:
 
 def ask_after(core: Core, wait_s: float) -> None:
     """Ask in ``wait_s`` seconds, or sooner when that is already planned."""
-    due_ns = core.clock.monotonic_ns() + int(wait_s * NANOSECONDS_PER_SECOND)
-    planned = core.link.next_ask_ns
-    core.link.next_ask_ns = due_ns if planned is None else min(planned, due_ns)
+    core.link.plan_question(core.clock.monotonic_ns(), wait_s)
 
 
 def on_broker_state(core: Core, step: Step, event: BrokerStateReceived) -> None:
     """Take the broker's answers in: executions first, then orders, then compare positions."""
-    core.link.asked_ns = None
+    if core.link.asked_ns is not None and event.requested_ns >= core.link.asked_ns:
+        core.link.asked_ns = None
+    if not believed(core, event):
+        _take_executions(core, step, event)
+        return
     missing = unanswered(event)
     if not core.ever_reconciled and not core.orders.open():
         if missing:
@@ -107,10 +113,12 @@ def on_broker_state(core: Core, step: Step, event: BrokerStateReceived) -> None:
             return
         _adopt_everything(core, step, event)
     _take_executions(core, step, event)
+    _reserve_ids(core, step, event)
     findings = order_findings(core.orders, event, _settled(core, event))
-    _apply_orders(core, step, findings)
+    _apply_orders(core, step, findings, event.requested_ns)
     differences = position_mismatches(core.ledger.positions(), event)
-    if differences and core.link.accept_positions and event.positions is not None:
+    if core.link.accept_positions and not missing:
+        core.link.accept_positions = False
         _accept_positions(core, step, event, differences)
         differences = ()
     if missing or (differences and differences != core.link.suspected):
@@ -118,6 +126,20 @@ def on_broker_state(core: Core, step: Step, event: BrokerStateReceived) -> None:
         _not_yet(core, step, event, missing, ())
         return
     _conclude(core, step, event, differences + _foreign(findings))
+
+
+def believed(core: Core, event: BrokerStateReceived) -> bool:
+    """Whether the answers are about now: asked for since the link was last restored, and the link still stands."""
+    return core.link.usable and event.requested_ns >= core.link.believed_from_ns
+
+
+def _reserve_ids(core: Core, step: Step, event: BrokerStateReceived) -> None:
+    """No id that this client was ever seen to use may be used again, whatever the gateway says is next."""
+    lines: list[OrderLine | ExecutionLine] = [*(event.open_orders or ()), *(event.completed_orders or ())]
+    lines += event.executions or ()
+    used = max((line.order_id for line in lines if line.client_id == core.link.client_id), default=0)
+    if used >= core.orders.next_order_id:
+        step.emit(OrderIdsReserved(at=core.now(), next_order_id=used + 1))
 
 
 def _adopt_everything(core: Core, step: Step, event: BrokerStateReceived) -> None:
@@ -129,7 +151,6 @@ def _adopt_everything(core: Core, step: Step, event: BrokerStateReceived) -> Non
 
 
 def _accept_positions(core: Core, step: Step, event: BrokerStateReceived, differences: tuple[Mismatch, ...]) -> None:
-    core.link.accept_positions = False
     theirs = {line.instrument.symbol: line for line in event.positions or ()}
     instruments = {book.instrument.symbol: book.instrument for book in core.ledger.books()}
     for difference in differences:
@@ -140,9 +161,8 @@ def _accept_positions(core: Core, step: Step, event: BrokerStateReceived, differ
 
 
 def _take_executions(core: Core, step: Step, event: BrokerStateReceived) -> None:
-    received_ns = core.clock.monotonic_ns()
     for line in event.executions or ():
-        book_execution(core, step, line, received_ns)
+        book_execution(core, step, line, None)
     for commission in event.commissions:
         if core.ledger.knows(commission.exec_id):
             book_commission(core, step, commission)
@@ -150,13 +170,18 @@ def _take_executions(core: Core, step: Step, event: BrokerStateReceived) -> None
 
 def _settled(core: Core, event: BrokerStateReceived) -> frozenset[str]:
     latest_ns = event.requested_ns - SETTLED_AFTER_NS
-    return frozenset(o.order_ref for o in core.orders.open() if core.sent_ns.get(o.order_ref, 0) <= latest_ns)
+    return frozenset(
+        order.order_ref
+        for order in core.orders.open()
+        if order.state is not OrderState.INTENDED and core.sent_ns.get(order.order_ref, 0) <= latest_ns
+    )
 
 
-def _apply_orders(core: Core, step: Step, findings: OrderFindings) -> None:
+def _apply_orders(core: Core, step: Step, findings: OrderFindings, requested_ns: int) -> None:
     for update in findings.updates:
         order = core.orders.get(update.order_ref)
-        if order is not None:
+        # What ended after the question was asked may still be open in the answer.
+        if order is not None and core.ended_ns.get(update.order_ref, -1) < requested_ns:
             advance(core, step, order, update.trigger, update.detail, update.perm_id)
             if order.cancel_reason is not None and not order.final:
                 send_cancel(core, step, order)
@@ -194,6 +219,8 @@ def _conclude(core: Core, step: Step, event: BrokerStateReceived, mismatches: tu
     link = core.link
     positions = [m for m in mismatches if m.kind is MismatchKind.POSITION]
     for mismatch in mismatches:
+        if mismatch in link.told:
+            continue
         step.emit(
             MismatchFound(
                 at=core.now(),
@@ -203,6 +230,7 @@ def _conclude(core: Core, step: Step, event: BrokerStateReceived, mismatches: tu
                 theirs=mismatch.theirs,
             )
         )
+    link.told = mismatches
     link.reconciled = not positions and link.usable
     if positions:
         worst = positions[0]

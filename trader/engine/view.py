@@ -5,7 +5,8 @@ from decimal import Decimal
 
 from trader.contracts import ZERO, OrderType
 from trader.engine.core import Core
-from trader.engine.decisions import orders_last_minute, session_of
+from trader.engine.decisions import orders_last_minute
+from trader.engine.sessions import session_of
 from trader.events import OrderState
 from trader.ledger import InstrumentBook, Pnl
 from trader.orders import Order
@@ -37,7 +38,7 @@ def snapshot(core: Core) -> Snapshot:
         at=now,
         started_at=now - timedelta(microseconds=(core.clock.monotonic_ns() - core.started_ns) // 1_000),
         mode=core.settings.mode,
-        account=core.settings.account,
+        account=core.settings.account or core.link.account,
         strategy=core.strategy.name,
         trading_state=core.trading_state,
         state_reason=core.state_reason,

@@ -60,7 +60,8 @@ class SessionOpened(DurableFact, frozen=True, gc=False):
     """A trading session began; the daily loss limit counts from here.
 
     ``unrealized`` is what open positions were worth above cost at that moment, in the base currency; None
-    when it was not known, and then all of it counts as this session's.
+    when it was not known, and then all of it counts as this session's. ``targets_void`` says that positions are
+    not kept overnight: what was wanted in an earlier session is wanted no more.
     """
 
     calendar: str
@@ -68,6 +69,7 @@ class SessionOpened(DurableFact, frozen=True, gc=False):
     opened_at: datetime
     closes_at: datetime
     unrealized: Decimal | None = None
+    targets_void: bool = False
 
 
 class SessionClosed(DurableFact, frozen=True, gc=False):
