@@ -24,8 +24,8 @@ KNOWN_CODES: Final[dict[ErrorClass, tuple[str, ...]]] = {
     ErrorClass.CANCEL_REFUSED: ("135", "161", "10147", "10148"),
     ErrorClass.REQUEST_FAILED: ("162", "200", "321", "322"),
 }
-# The link or a farm is back (or is asleep because nobody needs it): notices, although they concern connectivity.
-GOOD_NEWS: Final = frozenset((1101, 1102, 2104, 2106, 2107, 2108, 2158))
+# The gateway reaches IB's servers again: a notice, although it concerns connectivity.
+GOOD_NEWS: Final = frozenset((1101, 1102))
 ERROR_SETS: Final = tuple(
     (str(error_class), code) for error_class in ErrorClass for code in (*KNOWN_CODES.get(error_class, ()), OTHER)
 )

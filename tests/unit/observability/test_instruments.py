@@ -169,12 +169,10 @@ def test_a_broker_error_is_counted_by_its_code_when_that_is_known(
     assert value("trader_broker_errors_total", **{"class": error_class, "code": label}) == 1
 
 
-def test_a_farm_that_is_back_is_a_notice_and_no_error(
+def test_a_link_that_is_back_is_a_notice_and_no_error(
     instruments: Instruments, make_fact: MakeFact, value: Callable[..., float | None]
 ) -> None:
-    for code in (2104, 1102):
-        instruments.observe(make_fact(BrokerErrorReceived, code=code, error_class=ErrorClass.CONNECTIVITY))
-    assert value("trader_broker_errors_total", **{"class": "notice", "code": "other"}) == 1
+    instruments.observe(make_fact(BrokerErrorReceived, code=1102, error_class=ErrorClass.CONNECTIVITY))
     assert value("trader_broker_errors_total", **{"class": "notice", "code": "1102"}) == 1
     assert value("trader_broker_errors_total", **{"class": "connectivity", "code": "other"}) == 0
 
