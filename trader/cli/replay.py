@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import msgspec
 import typer
 from rich.console import Console
 
@@ -18,7 +19,7 @@ from trader.replay.report import report_data
 from trader.replay.wire_run import read_wire_run
 from trader.report import ReportError, write_report
 from trader.settings import Settings
-from trader.settings_file import ConfigurationError, load_settings
+from trader.settings_file import ConfigurationError, config_hash, load_settings
 
 EXIT_DISAGREE: Final = 1
 EXIT_UNUSABLE: Final = 2
@@ -88,7 +89,9 @@ def compare_with(journal: str, result: ReplayResult) -> Comparison:
     """The last run in ``journal`` over the replayed time against the replay; raises ReplayError."""
     run = read_wire_run(journal, result.started_at, result.ended_at)
     ended_early = run.ended_at < result.ended_at
-    return compare(run.facts, result.facts, run.ended_at if ended_early else None)
+    comparison = compare(run.facts, result.facts, run.ended_at if ended_early else None)
+    same = run.config_hashes == {config_hash(result.settings)} if run.config_hashes else None
+    return msgspec.structs.replace(comparison, same_configuration=same)
 
 
 def require_agreement(comparison: Comparison | None) -> None:

@@ -105,6 +105,8 @@ def _comparison_parts(comparison: Comparison) -> Iterator[RenderableType]:
         yield Text(f"compared until {comparison.compared_until:%Y-%m-%d %H:%M:%S} UTC, when the run ended", "dim")
     yield Text("")
     yield _verdict(comparison)
+    if comparison.same_configuration is False and not comparison.signals_agree:
+        yield Text("  the run used another configuration than this replay: name that one with --config", "yellow")
     if comparison.orders:
         yield _titled("Orders, wire against replay", _order_table(comparison))
         yield _totals(comparison)
@@ -213,6 +215,7 @@ def comparison_values(comparison: Comparison) -> dict[str, Any]:
         "signals": len(comparison.signals),
         "first_difference": None if first is None else difference_text(first),
         "compared_until": None if comparison.compared_until is None else comparison.compared_until.isoformat(),
+        "same_configuration": comparison.same_configuration,
         "latency_cost": str(comparison.latency_cost),
         "orders": [_pair_values(pair) for pair in comparison.orders],
     }

@@ -88,11 +88,15 @@ class OrderPair(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """``signals`` and ``orders`` are ordered by time. ``compared_until`` is None when all was compared."""
+    """``signals`` and ``orders`` are ordered by time. ``compared_until`` is None when all was compared.
+
+    ``same_configuration`` is None when it is not known which one the run over the wire used.
+    """
 
     signals: tuple[SignalPair, ...]
     orders: tuple[OrderPair, ...]
     compared_until: datetime | None
+    same_configuration: bool | None = None
 
     @property
     def signals_agree(self) -> bool:

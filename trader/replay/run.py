@@ -56,7 +56,7 @@ def run_replay(
     market = setup.open_market(files)
     symbols = market.contracts
     chosen = settings or setup.default_settings(symbols)
-    replay = _Replay(market, _virtual(chosen), latency, seed)
+    replay = _Replay(market, chosen, latency, seed)
     try:
         replay.run()
     except MarketDataFileError as error:
@@ -89,8 +89,10 @@ def _virtual(settings: Settings) -> Settings:
 class _Replay:
     """One run: the engine, the gateway, and the loop that moves time."""
 
-    def __init__(self, market: RecordedMarket, settings: Settings, latency: timedelta, seed: int) -> None:
+    def __init__(self, market: RecordedMarket, chosen: Settings, latency: timedelta, seed: int) -> None:
         self._market = market
+        self._config_hash = config_hash(chosen)
+        settings = _virtual(chosen)
         calendar = setup.load_calendar(settings)
         setup.require_covered(calendar, market.start)
         self._clock = ManualClock(market.start)
@@ -108,7 +110,6 @@ class _Replay:
             trades=False,  # the engine does nothing with them, and they are a third of all events
         )
         exchange.listener = self.gateway.listen
-        self._settings = settings
         self._strategy = setup.build_strategy(settings, instruments)
         self.engine = Engine(settings, instruments, self._strategy, calendar, self._clock, RUN_ID)
         self.sampler = Sampler(self.engine.snapshot, self.gateway.quotes)
@@ -124,7 +125,7 @@ class _Replay:
 
     def run(self) -> None:
         """Start, feed every row, and let what is under way at the end arrive."""
-        self._take(self.engine.start(StartReason.MANUAL, version("ibkr-trading"), config_hash(self._settings)))
+        self._take(self.engine.start(StartReason.MANUAL, version("ibkr-trading"), self._config_hash))
         self.gateway.connect()
         self.gateway.flush()
         self._feed()

@@ -21,11 +21,15 @@ FACTS_MAX = 2_000_000
 
 
 class WireRun(msgspec.Struct, frozen=True):
-    """``ended_at`` is the last moment that the run tells of; ``starts`` counts its starts and restarts."""
+    """``ended_at`` is the last moment that the run tells of; ``starts`` counts its starts and restarts.
+
+    ``config_hashes`` are of the configurations that it was started with.
+    """
 
     facts: tuple[AnyDurableFact, ...]
     ended_at: datetime
     starts: int
+    config_hashes: frozenset[str]
 
 
 def journal_url(journal: str) -> str:
@@ -60,6 +64,7 @@ def last_run(facts: Sequence[AnyDurableFact], first: datetime, last: datetime) -
     """The last run that decided anything between ``first`` and ``last``."""
     chosen: list[AnyDurableFact] = []
     starts = 0
+    hashes: set[str] = set()
     for segment in reversed(_segments(facts)):
         inside = [fact for fact in segment if first <= fact.at <= last]
         if not any(isinstance(fact, (SignalChanged, OrderIntended)) for fact in inside):
@@ -68,9 +73,10 @@ def last_run(facts: Sequence[AnyDurableFact], first: datetime, last: datetime) -
             break
         chosen = inside + chosen
         starts += 1
+        hashes.update(fact.config_hash for fact in segment if isinstance(fact, ServiceStarted))
     if not chosen:
         return None
-    return WireRun(tuple(chosen), max(fact.at for fact in chosen), starts)
+    return WireRun(tuple(chosen), max(fact.at for fact in chosen), starts, frozenset(hashes))
 
 
 def _segments(facts: Iterable[AnyDurableFact]) -> list[list[AnyDurableFact]]:

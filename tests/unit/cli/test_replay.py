@@ -105,9 +105,18 @@ def test_disagreeing_signals_exit_with_one_and_show_the_first(
     assert "the first that does not: SPY signal 1 at 2013-10-07" in " ".join(result.output.split())
 
 
+def test_another_configuration_is_offered_as_the_reason(
+    recording: Path, config: Path, journal_of: Callable[..., Path]
+) -> None:
+    journal = journal_of(another_target)
+    config.write_text(CONFIG.replace("50000", "60000"))
+    assert "another configuration" in invoke("compare", journal, recording, "--config", config).output
+
+
 def test_a_comparison_is_json_too(recording: Path, config: Path, journal_of: Callable[..., Path]) -> None:
     values = json.loads(invoke("compare", journal_of(), recording, "--config", config, "--json").output)
     assert values["signals_agree"] is True
+    assert values["same_configuration"] is True
     assert values["orders"][0]["time_difference_s"] == 1.0
 
 
