@@ -144,6 +144,12 @@ async def test_bad_quotes_reach_the_client_as_they_are(serve, join):
     assert ticker.tickByTicks[0].bidPrice != ticker.tickByTicks[0].bidPrice
 
 
+async def test_delayed_data_is_announced_with_10167(serve, join):
+    desk = await join(await serve(Faults(delayed_data=True)))
+    ticker = desk.ib.reqMktData(desk.stock)
+    await desk.until(lambda: 10167 in desk.codes and ticker.marketDataType == 3)
+
+
 async def test_a_correction_replaces_an_execution_under_its_next_revision(serve, join):
     desk = await join(await serve(Faults(correction_ratio=1.0, correction_delay_s=0.01)))
     trade = desk.place(MarketOrder("BUY", 100))

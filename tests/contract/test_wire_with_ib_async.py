@@ -207,6 +207,34 @@ async def test_bars_come_from_what_the_market_did(desk):
     assert bar.date == moment.replace(second=0)
 
 
+async def test_five_second_bars_come_as_time_passes(desk):
+    bars = desk.ib.reqRealTimeBars(desk.stock, 5, "TRADES", False)
+    await desk.ib.reqCurrentTimeAsync()
+    moment = datetime(2013, 10, 7, 14, 40, 1, tzinfo=UTC)
+    desk.move(70.0, 70.1, last=70.1, at=moment)
+    desk.move(70.2, 70.3, last=70.3, at=moment.replace(second=4))
+    desk.move(70.2, 70.3, at=moment.replace(second=11))
+    await desk.until(lambda: len(bars) >= 2)
+    first, second = bars[:2]
+    assert (first.time, first.open_, first.close, first.volume) == (moment.replace(second=0), 70.1, 70.3, 400)
+    assert (second.time, second.open_, second.close, second.volume) == (moment.replace(second=5), 70.3, 70.3, 0)
+
+
+async def test_bars_that_are_kept_up_to_date_grow(desk):
+    moment = datetime(2013, 10, 7, 14, 40, 1, tzinfo=UTC)
+    desk.move(70.0, 70.1, last=70.1, at=moment)
+    bars = await desk.ib.reqHistoricalDataAsync(
+        desk.stock, "", "300 S", "1 min", "TRADES", useRTH=False, formatDate=2, keepUpToDate=True
+    )
+    assert [bar.close for bar in bars] == [70.1]
+    desk.move(70.4, 70.5, last=70.5, at=moment.replace(second=20))
+    desk.move(70.4, 70.5, at=moment.replace(second=26))
+    await desk.until(lambda: bars[-1].close == 70.5)
+    desk.move(70.6, 70.7, last=70.7, at=moment.replace(minute=41))
+    desk.move(70.6, 70.7, at=moment.replace(minute=41, second=6))
+    await desk.until(lambda: len(bars) == 2 and bars[-1].close == 70.7)
+
+
 async def test_a_busy_client_id_is_refused_with_326(serve, join):
     server = await serve()
     await join(server, 5)

@@ -37,6 +37,7 @@ class MarketDriver:
         self._figures_due_s = 0.0
         self._loop = asyncio.get_running_loop()
         gateway.on_market_asked = self._market_asked
+        gateway.catch_up = self._catch_up
 
     @property
     def ended(self) -> bool:
@@ -57,15 +58,21 @@ class MarketDriver:
         if not self._gateway.clock.running:
             self._start_if_asked(now_s)
             self._follow_ups(now_s)
-            return IDLE_MIN_S
+            return IDLE_MAX_S
         if self._apply_due(now_s):
             return 0.0
-        self._gateway.exchange.advance_to(self._gateway.clock.at(now_s))
+        self._catch_up()
         self._follow_ups(now_s)
         if self._pending is None:
             return IDLE_MAX_S
         until_s = self._gateway.clock.real_seconds_until(self._pending.at, self._loop.time())
         return min(IDLE_MAX_S, max(IDLE_MIN_S, until_s))
+
+    def _catch_up(self) -> None:
+        """Move the exchange to the clock's time, but not past market events that are still due."""
+        present = self._gateway.clock.at(self._loop.time())
+        if self._pending is None or present < self._pending.at:
+            self._gateway.exchange.advance_to(present)
 
     def _apply_due(self, now_s: float) -> bool:
         """Apply one batch of events that are due; True when there are more."""

@@ -47,7 +47,6 @@ log = logging.getLogger(__name__)
 
 HELD_MAX: Final = 100_000
 CONNECTION: Final = -1
-DELAYED_DATA: Final = 3
 FARMS_OK: Final = (
     (2104, "Market data farm connection is OK:usfarm"),
     (2106, "HMDS data farm connection is OK:ushmds"),
@@ -81,6 +80,8 @@ class SimulatedGateway:
         self.stalled = False
         self.ids_busy = False
         self.upstream_lost = False
+        # Set by who drives the clock: moves the exchange to the present, and is told that somebody listens.
+        self.catch_up: Callable[[], None] = lambda: None
         self.on_market_asked: Callable[[], None] = lambda: None
         self._later = later
         self._held: deque[Callable[[], None]] = deque()
@@ -92,7 +93,8 @@ class SimulatedGateway:
     # -- time
 
     def now(self) -> datetime:
-        """Simulated time: the clock's, but never ahead of market events that are still due."""
+        """Simulated time, after the exchange has been moved to it."""
+        self.catch_up()
         return self.exchange.now
 
     def hello_time(self) -> str:
@@ -130,8 +132,6 @@ class SimulatedGateway:
         """What a client is told as soon as it has started the API."""
         assert session.client_id is not None, "a session starts under its client id"
         log.info("client %d has started, version %d", session.client_id, session.version)
-        if self.injector.faults.delayed_data:
-            session.data_type = DELAYED_DATA
         session.write(
             encode_reference.managed_accounts(self.account)
             + encode_reference.next_valid_id(self.exchange.next_order_id(session.client_id))
@@ -199,9 +199,11 @@ class SimulatedGateway:
     # -- orders on their way up
 
     def place(self, request: OrderRequest) -> None:
+        self.catch_up()
         self._upstream(lambda: self._admit(request))
 
     def cancel(self, client_id: int, order_id: int) -> None:
+        self.catch_up()
         self._upstream(lambda: self._admit_cancel(client_id, order_id))
 
     def cancel_all(self) -> None:

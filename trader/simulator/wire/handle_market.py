@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from trader.simulator.wire import encode_market as encode
 from trader.simulator.wire.codec import BadRequest, FieldCursor
-from trader.simulator.wire.feed import StreamingData, Subscription, TickByTickData
+from trader.simulator.wire.feed import DELAYED, StreamingData, Subscription, TickByTickData
 from trader.simulator.wire.handle_reference import NO_DEFINITION, NO_DEFINITION_TEXT
 from trader.simulator.wire.handler import Handler, HandlerTable
 from trader.simulator.wire.requests import read_contract, skip_market_data_legs
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from trader.simulator.wire.session import Session
 
 DATA_TYPES: Final = frozenset({1, 2, 3, 4})
+DELAYED_TYPE: Final = 3
+NOT_SUBSCRIBED: Final = (10167, "Requested market data is not subscribed. Displaying delayed market data.")
 TOO_MANY_LINES: Final = (101, "Max number of tickers has been reached")
 TOO_MANY_TICK_BY_TICK: Final = (10190, "Max number of tick-by-tick requests has been reached")
 
@@ -37,7 +39,11 @@ def market_data(session: "Session", cursor: FieldCursor) -> None:
     if not snapshot and gateway.streaming_lines() >= gateway.options.market_data_lines:
         session.send_error(request_id, *TOO_MANY_LINES)
         return
-    subscription = StreamingData(request_id, found[0], session.version, session.data_type)
+    data_type = session.data_type
+    if gateway.injector.faults.delayed_data and data_type not in DELAYED:
+        session.send_error(request_id, *NOT_SUBSCRIBED)
+        data_type = DELAYED_TYPE
+    subscription = StreamingData(request_id, found[0], session.version, data_type)
     top = gateway.exchange.quote(found[0].con_id)
     opening = b"".join(subscription.opening(top))
     if snapshot:
