@@ -54,7 +54,7 @@ def family_of(metric: Metric, readings: Readings) -> Family | None:
 
 
 def histogram_of(metric: Metric, view: HistogramView) -> Family:
-    """The histogram family of a list-backed histogram."""
+    """The histogram family of a list-backed histogram; without sum and count when it has negative bounds."""
     buckets: list[tuple[str, float]] = []
     below = 0
     for bound, count in zip((*view.bounds, math.inf), view.counts, strict=True):
@@ -82,6 +82,7 @@ class SnapshotCollector(Collector):
         activity = snapshot.activity
         yield histogram_of(orders.DECISION_DURATION, activity.decision_duration)
         yield histogram_of(orders.ACK_DURATION, activity.ack_duration)
+        yield histogram_of(orders.SLIPPAGE, self._instruments.slippage.freeze())
         yield histogram_of(market_data.AGE_AT_DECISION, activity.data_age)
 
     def _halted(self, snapshot: Snapshot) -> Iterator[Family]:

@@ -83,6 +83,7 @@ from trader.events import (
     UpstreamLostReceived,
     UpstreamRestoredReceived,
 )
+from trader.snapshot import Histogram
 
 MAX_ORDERS_TO_SEND = 1_000
 
@@ -126,7 +127,8 @@ class Instruments:
         self._submitted = counters(orders.SUBMITTED, registry)
         self._final = counters(orders.FINAL, registry)
         self._fill_duration = histogram(orders.FILL_DURATION, registry)
-        self._slippage = histogram(orders.SLIPPAGE, registry)
+        # Slippage may be negative: a sum that falls is no counter, so only its buckets are exported.
+        self.slippage = Histogram(orders.SLIPPAGE_BOUNDS)
         self._duplicates_blocked = counter(orders.DUPLICATES_BLOCKED, registry)
         self._risk_blocks = counters(risk.RISK_BLOCKS, registry)
         self._orders_while_halted = counter(risk.ORDERS_WHILE_HALTED, registry)
@@ -315,7 +317,7 @@ class Instruments:
         if fact.fill_duration_s is not None and math.isfinite(fact.fill_duration_s):
             self._fill_duration.observe(fact.fill_duration_s)
         if fact.slippage_ratio is not None and math.isfinite(fact.slippage_ratio):
-            self._slippage.observe(fact.slippage_ratio)
+            self.slippage.observe(fact.slippage_ratio)
 
 
 def _ignore(fact: AnyFact) -> None:

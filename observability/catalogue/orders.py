@@ -57,7 +57,7 @@ OLDEST_UNACKED: Final = GROUP.gauge(
 )
 SLIPPAGE: Final = GROUP.histogram(
     "trader_order_slippage_ratio",
-    "Price paid above the decision's price, over that price; negative is better than expected.",
+    "Price paid above the decision's price, over that price; negative is better than expected. Buckets only.",
     SLIPPAGE_BOUNDS,
     unit="ratio",
 )

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from prometheus_client import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from observability.catalogue import CATALOGUE, OTHER, SERIES_LIMIT, Kind, Metric, broker, max_series
@@ -100,6 +102,11 @@ def test_nothing_is_emitted_that_is_not_in_the_catalogue(samples: list[tuple[str
         assert set(labels) - {"le"} == set(metric.label_names), name
         for label in metric.labels:
             assert label.is_open or labels[label.name] in label.values, (name, labels)
+
+
+def test_the_whole_scrape_is_valid_openmetrics(fed: ObservabilityStack) -> None:
+    text = generate_openmetrics(fed.registry).decode()
+    assert len(list(parse_openmetrics(text))) == len(CATALOGUE)
 
 
 def test_no_metric_has_more_series_than_the_catalogue_says(samples: list[tuple[str, dict[str, str]]]) -> None:
