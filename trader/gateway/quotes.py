@@ -1,9 +1,11 @@
 """Quotes and trades out of raw ticks.
 
-Rules: the broker sends a quote in pieces (bid with size, bid size again, ask with size, ask size again), so
-a quote leaves when the read batch ends, or before a piece comes a second time: every row of the market is
-seen, however many arrive in one read. A quote with a bad side is dropped and counted, and the side counts as
-absent until a good one comes. This is the hot path: text is compared, not parsed, until it is needed.
+Rules: the broker sends what changed of a quote in pieces (bid with size, bid size again, ask with size, ask
+size again), so a quote leaves when the read batch ends, before a piece comes a second time, and before a bid
+that follows an ask. So rows of the market stay apart however many arrive in one read, but for a bid that
+changed alone just before an ask that did: only tick-by-tick data tells those from one row. A quote with a bad
+side is dropped and counted, and the side counts as absent until a good one comes. This is the hot path: text
+is compared, not parsed, until it is needed.
 """
 
 from collections.abc import Callable
@@ -30,6 +32,14 @@ ASK_SIZE: Final = 8
 LAST: Final = 16
 LAST_SIZE: Final = 32
 DELAYED: Final = 64
+
+# The pieces that a further piece does not go with: itself, and for a bid also the ask that ended the row before.
+BEGUN_BY: Final = {
+    BID: BID | ASK | ASK_SIZE,
+    BID_SIZE: BID_SIZE | ASK | ASK_SIZE,
+    ASK: ASK,
+    ASK_SIZE: ASK_SIZE,
+}
 
 # Tick types by their wire text: live, then delayed.
 PRICE_TICKS: Final = {"1": BID, "2": ASK, "4": LAST, "66": BID | DELAYED, "67": ASK | DELAYED, "68": LAST | DELAYED}
@@ -58,6 +68,7 @@ class QuoteBook:
         "ask_size",
         "bid",
         "bid_size",
+        "dirty",
         "heard",
         "last",
         "last_size",
@@ -73,6 +84,7 @@ class QuoteBook:
         self.mode = MarketDataMode.LIVE
         self.pending = 0
         self.heard = False
+        self.dirty = False
         self.bid: float | None = None
         self.ask: float | None = None
         self.bid_size = self.ask_size = 0.0
@@ -117,6 +129,7 @@ class QuoteStream:
 
     def end(self) -> None:
         for book in self._dirty:
+            book.dirty = False
             if book.pending:
                 self._flush(book)
         self._dirty.clear()
@@ -186,9 +199,10 @@ class QuoteStream:
             self._set_mode(book, mode)
 
     def _piece(self, book: QuoteBook, piece: int) -> None:
-        if book.pending & piece:
+        if book.pending & BEGUN_BY[piece]:
             self._flush(book)
-        elif not book.pending:
+        if not book.dirty:
+            book.dirty = True
             self._dirty.append(book)
         book.pending |= piece
 

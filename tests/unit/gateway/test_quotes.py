@@ -62,6 +62,18 @@ def test_no_row_is_lost_when_many_come_in_one_read() -> None:
     assert prices(Stream().batch(*ticks)) == [(round(bid, 2), round(ask, 2)) for bid, ask in rows]
 
 
+def test_rows_of_which_only_a_part_changed_stay_apart_in_one_read() -> None:
+    stream = Stream()
+    stream.batch(*row("10.00", "10.02"))
+    facts = stream.batch(("2", "10.03", "200"), ("3", "200"), ("1", "10.01", "100"), ("0", "100"), ("1", "10.02", "5"))
+    assert prices(facts) == [(10.0, 10.03), (10.01, 10.03), (10.02, 10.03)]
+
+
+def test_prices_before_sizes_are_one_quote() -> None:
+    pieces = [("1", "10.00", "100"), ("2", "10.02", "200"), ("0", "100"), ("3", "200")]
+    assert prices(Stream().batch(*pieces)) == [(10.0, 10.02)]
+
+
 def test_a_side_alone_makes_no_quote() -> None:
     stream = Stream()
     assert stream.batch(("1", "10.00", "100")) == []
