@@ -8,6 +8,8 @@ strategy has a schedule.
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+JUST_AFTER = timedelta(microseconds=1)
+
 
 class ScheduleError(Exception):
     """The schedule is not a cron expression, or its zone is not known; one sentence."""
@@ -31,10 +33,10 @@ def fire_times(expression: str | None, time_zone: str, start: datetime) -> Itera
 
 def _moments(trigger: "object", start: datetime) -> Iterator[datetime]:
     next_after = trigger.get_next_fire_time  # type: ignore[attr-defined] # the library has no type information
-    moment = next_after(None, start)
+    moment = next_after(None, start + JUST_AFTER)
     while moment is not None:
         yield moment.astimezone(UTC)
-        moment = next_after(moment, moment + timedelta(microseconds=1))
+        moment = next_after(moment, moment + JUST_AFTER)
 
 
 class Schedule:

@@ -27,7 +27,7 @@ def notify(message: str, environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def watchdog_interval_s(environment: Mapping[str, str] = os.environ) -> float | None:
-    """How often ``WATCHDOG=1`` is due: half the unit's ``WatchdogSec``; None when no watchdog waits for this process."""
+    """How often ``WATCHDOG=1`` is due: half the unit's ``WatchdogSec``; None when no watchdog waits for us."""
     limit_us = environment.get("WATCHDOG_USEC", "")
     process = environment.get("WATCHDOG_PID", "")
     if not limit_us.isdigit() or int(limit_us) == 0 or (process and process != str(os.getpid())):

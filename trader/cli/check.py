@@ -5,6 +5,7 @@ be used, 2 when it cannot.
 """
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 import yaml
 
+from trader.schedule import ScheduleError, fire_times
 from trader.session import BrokerWindows, BrokerWindowsError, CalendarError, SessionCalendar
 from trader.settings import Settings
 from trader.settings_file import (
@@ -29,7 +31,8 @@ from trader.settings_file.problems import KeyPath
 from trader.strategy.loader import StrategyError, load_strategy
 
 EXIT_UNUSABLE = 2
-PART_ERRORS = (CalendarError, BrokerWindowsError, StrategyError, SecretError, ValueError)
+SOME_DAY = datetime(2026, 1, 5, tzinfo=UTC)
+PART_ERRORS = (CalendarError, ScheduleError, BrokerWindowsError, StrategyError, SecretError, ValueError)
 
 
 def register(parent: typer.Typer) -> None:
@@ -64,7 +67,7 @@ def _parts(settings: Settings) -> Iterator[tuple[KeyPath, Callable[[], Any]]]:
     yield ("strategy", "name"), lambda: load_strategy(strategy, symbols)
     yield ("strategy", "schedule_time_zone"), lambda: _require_zone(strategy.schedule_time_zone)
     if strategy.schedule:
-        yield ("strategy", "schedule"), lambda: _require_cron(strategy.schedule or "")
+        yield ("strategy", "schedule"), lambda: fire_times(strategy.schedule, "UTC", SOME_DAY)
     if settings.tracing.otlp_token_file:
         yield ("tracing", "otlp_token_file"), lambda: read_secret(settings.tracing.otlp_token_file or Path())
 
@@ -74,15 +77,6 @@ def _require_zone(name: str) -> None:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, OSError, ValueError) as error:
         raise ValueError(f"{name!r} is not a time zone such as America/New_York") from error
-
-
-def _require_cron(expression: str) -> None:
-    from apscheduler.triggers.cron import CronTrigger
-
-    try:
-        CronTrigger.from_crontab(expression, timezone="UTC")
-    except ValueError as error:
-        raise ValueError(f"{expression!r} is not a cron expression such as '35 9 * * mon-fri': {error}") from error
 
 
 def check_command(

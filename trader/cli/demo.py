@@ -87,9 +87,7 @@ async def _run(options: DemoOptions, console: Console) -> DemoResult:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, demo.request_stop)
     source = ", ".join(path.name for path in options.markets) or "a synthetic market"
-    console.print(
-        f"trading {source} for {options.duration_s:g} s at {options.speed:g} × real time on a simulated IB Gateway; Ctrl-C ends it"
-    )
+    console.print(f"trading {source} at {options.speed:g} × real time for {options.duration_s:g} s; Ctrl-C ends it")
     running = asyncio.create_task(demo.run())
     if console.is_terminal:
         await _draw(demo, running, console)

@@ -94,12 +94,13 @@ def _server_options(host: str, port: int, speed: float, start_on: str, *, exit_a
 
 
 def _exchange_options(hours: str, commission: str) -> "ExchangeOptions":
+    from trader.simulator.calendar_hours import us_stock_hours
     from trader.simulator.commissions import FIXED, TIERED
-    from trader.simulator.hours import ALWAYS_OPEN, US_STOCK_HOURS
+    from trader.simulator.hours import ALWAYS_OPEN
     from trader.simulator.options import ExchangeOptions
 
     return ExchangeOptions(
-        hours=ALWAYS_OPEN if hours == "always" else US_STOCK_HOURS,
+        hours=ALWAYS_OPEN if hours == "always" else us_stock_hours(),
         commission=FIXED if commission == "fixed" else TIERED,
     )
 

@@ -14,7 +14,7 @@ MAX_PID_BYTES = 32
 
 
 class FileLock:
-    """An advisory lock on a file, held until ``close`` or the end of the process."""
+    """An advisory lock on a file, held until ``release`` or the end of the process."""
 
     def __init__(self, journal: Path) -> None:
         """Take the lock of ``journal`` or raise JournalLocked at once, with the holder's pid where it is known."""

@@ -19,7 +19,6 @@ from trader.events import AnyFact, ScheduleFired, StartReason, TimerElapsed
 from trader.replay import setup
 from trader.replay.result import FACTS_MAX, ReplayError, ReplayResult
 from trader.replay.sampler import Sampler
-from trader.replay.schedule import fire_times
 from trader.settings import Settings
 from trader.settings_file import config_hash
 from trader.simulator.contract_book import ContractBook
@@ -113,7 +112,7 @@ class _Replay:
         self._strategy = setup.build_strategy(settings, instruments)
         self.engine = Engine(settings, instruments, self._strategy, calendar, self._clock, RUN_ID)
         self.sampler = Sampler(self.engine.snapshot, self.gateway.quotes)
-        self._schedule = fire_times(settings.strategy.schedule, settings.strategy.schedule_time_zone, market.start)
+        self._schedule = setup.schedule(settings, market.start)
         self._next_fire = next(self._schedule, None)
         self._timer_at = market.start
         self.facts: list[AnyFact] = []

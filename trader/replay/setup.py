@@ -4,17 +4,19 @@ Rules: whatever does not fit together is one ReplayError that says what, where a
 configuration every instrument of the files is traded with the defaults.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from trader.contracts import Instrument, SecurityType
 from trader.replay.result import ReplayError
+from trader.schedule import ScheduleError, fire_times
 from trader.session import CalendarError, SessionCalendar
 from trader.session.calendar import ALWAYS
 from trader.settings import InstrumentSettings, Settings
+from trader.simulator.calendar_hours import us_stock_hours
 from trader.simulator.contract_book import ContractBook, market_key
-from trader.simulator.hours import ALWAYS_OPEN, US_STOCK_HOURS, TradingHours
+from trader.simulator.hours import ALWAYS_OPEN, TradingHours
 from trader.simulator.model import ListedContract
 from trader.simulator.recorded import MarketDataFileError, RecordedMarket
 from trader.simulator.translate import instrument_of
@@ -55,7 +57,7 @@ def load_calendar(settings: Settings) -> SessionCalendar:
 
 def hours_of(settings: Settings) -> TradingHours:
     """The exchange's hours: those of US stocks, or none when the calendar never closes."""
-    return ALWAYS_OPEN if settings.session.calendar == ALWAYS else US_STOCK_HOURS
+    return ALWAYS_OPEN if settings.session.calendar == ALWAYS else us_stock_hours()
 
 
 def qualify(settings: Settings, book: ContractBook, recorded: Collection[str]) -> dict[str, Instrument]:
@@ -100,4 +102,12 @@ def build_strategy(settings: Settings, instruments: Collection[str]) -> Strategy
     try:
         return load_strategy(settings.strategy, instruments)
     except StrategyError as error:
+        raise ReplayError(str(error)) from error
+
+
+def schedule(settings: Settings, start: datetime) -> Iterator[datetime]:
+    """The moments at which the strategy's schedule comes due on the recorded time."""
+    try:
+        return fire_times(settings.strategy.schedule, settings.strategy.schedule_time_zone, start)
+    except ScheduleError as error:
         raise ReplayError(str(error)) from error

@@ -1,12 +1,13 @@
 """Mean reversion: sell what is far above its rolling mean, buy what is far below, leave near the mean.
 
-The mid price is sampled at most once every ``sample_interval_s``; the score is the distance of the current
+The mid price is sampled with the first quote of every ``sample_interval_s`` on the clock, so that quotes which
+come a little earlier or later lead to the same samples; the score is the distance of the current
 mid from the mean of the last ``window`` samples, in standard deviations. Everything restarts with each
 session. An example to run and measure, with no claim that it earns money in a real market.
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from trader.contracts import ONE, ZERO, Instrument, Quote
 from trader.strategy.api import MarketView, Target
 from trader.strategy.rolling import RollingStatistics
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Ratio = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
@@ -63,7 +65,7 @@ class MeanReversion:
             self._restart(track, view)
         if track.next_sample_at is None or quote.at >= track.next_sample_at:
             track.statistics.add((quote.bid + quote.ask) / 2.0)
-            track.next_sample_at = quote.at + self._interval
+            track.next_sample_at = quote.at + self._interval - (quote.at - EPOCH) % self._interval
         if len(track.statistics) < self.parameters.window:
             return ()
         held = view.targets.get(quote.symbol, ZERO)

@@ -1,0 +1,121 @@
+"""The loop of the money path: nothing is sent before it is durable, and whatever raises ends it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+from trader.contracts import Instrument, OrderType, Side
+from trader.engine.core import Step
+from trader.events import (
+    AnyFact,
+    Approved,
+    DurableFact,
+    Intent,
+    OrderIntended,
+    OrderTerms,
+    PanicRequested,
+    PlaceOrder,
+)
+from trader.journal import JournalFull, MemoryJournal
+from trader.loop import TradingLoop
+
+NOW = datetime(2026, 1, 5, 15, tzinfo=UTC)
+TERMS = OrderTerms(symbol="SPY", side=Side.BUY, quantity=Decimal(1), order_type=OrderType.MARKET)
+INTENT = Intent(terms=TERMS, strategy="test", reason="test", reference_price=None, decided_ns=0)
+APPROVED = Approved(intent=INTENT, reduces=False)
+PLACE = PlaceOrder(approved=APPROVED, instrument=Instrument("SPY"), order_ref="r1", order_id=1)
+EVENT = PanicRequested(at=NOW, source="test")
+
+
+class Ordering:
+    """An engine that orders once an event, and a gateway and a journal that note what came when."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def process(self, event: AnyFact) -> Step:
+        core: Any = SimpleNamespace(apply=lambda fact: None, statistics=SimpleNamespace(observe=lambda fact: None))
+        step = Step(core)
+        step.emit(OrderIntended(at=NOW, order_ref="r1", order_id=1, approved=APPROVED))
+        step.send(PLACE)
+        return step
+
+    def append(self, facts: Sequence[DurableFact]) -> None:
+        self.seen.append("journaled")
+
+    def execute(self, command: Any) -> None:
+        self.seen.append("sent")
+
+    def publish(self, facts: Sequence[AnyFact]) -> None:
+        self.seen.append("told")
+
+
+def loop_over(parts: Any, journal: Any = None) -> TradingLoop:
+    loop = TradingLoop(parts, journal or parts, parts.publish, lambda: parts.seen.append("failed"))
+    loop.gateway = parts
+    return loop
+
+
+def test_an_order_is_journaled_then_sent_then_told() -> None:
+    parts: Any = Ordering()
+
+    loop_over(parts).post(EVENT)
+
+    assert parts.seen == ["journaled", "sent", "told"]
+
+
+def test_no_order_leaves_when_the_journal_cannot_take_it() -> None:
+    class Full(MemoryJournal):
+        def append(self, facts: Sequence[DurableFact]) -> None:
+            raise JournalFull("the disk is full")
+
+    parts: Any = Ordering()
+    loop = loop_over(parts, Full())
+
+    loop.post(EVENT)
+
+    assert parts.seen == ["failed"]
+    assert isinstance(loop.failure, JournalFull)
+
+
+def test_nothing_is_processed_after_a_failure() -> None:
+    parts: Any = Ordering()
+    parts.process = lambda event: 1 / 0
+    loop = loop_over(parts)
+
+    loop.post(EVENT)
+    parts.process = Ordering().process
+    loop.post(EVENT)
+
+    assert parts.seen == ["failed"]
+    assert isinstance(loop.failure, ZeroDivisionError)
+
+
+def test_what_a_step_causes_waits_until_the_step_is_over() -> None:
+    parts: Any = Ordering()
+    loop = loop_over(parts)
+    answered = []
+
+    def execute(command: Any) -> None:
+        parts.seen.append("sent")
+        if not answered:
+            answered.append(True)
+            loop.post(EVENT)
+
+    parts.execute = execute
+
+    loop.post(EVENT)
+
+    assert parts.seen == ["journaled", "sent", "told"] * 2
+
+
+def test_the_tap_sees_every_event() -> None:
+    parts: Any = Ordering()
+    tapped: list[AnyFact] = []
+    loop = TradingLoop(parts, parts, parts.publish, lambda: None, tapped.append)
+
+    loop.post(EVENT)
+
+    assert tapped == [EVENT]
