@@ -123,6 +123,12 @@ class QuoteStream:
     def remove(self, request_id: int) -> None:
         self._books.pop(str(request_id), None)
 
+    def forget_first(self, request_id: int) -> None:
+        """The subscription ended; should it go on by itself, its next price counts as its first."""
+        book = self._books.get(str(request_id))
+        if book is not None:
+            book.heard = False
+
     def begin(self, at: datetime, received_ns: int) -> None:
         self._at = at
         self._received_ns = received_ns

@@ -114,6 +114,7 @@ class MarketData:
         confirmed = subscription.confirmed
         status = SubscriptionStatus.LOST if code in codes.SUBSCRIPTION_LOST else SubscriptionStatus.REFUSED
         self._subscriptions.fail(subscription.request_id, status, code, message)
+        self.quotes.forget_first(subscription.request_id)
         if not confirmed:
             self._finished(subscription, RequestOutcome.ERROR)
         if code in codes.RESUBSCRIBE and subscription.symbol not in self._remaking:

@@ -151,6 +151,20 @@ def test_what_a_competing_session_took_is_asked_for_again_later() -> None:
     assert bench.changes()[-1] == ("AAPL", SubscriptionStatus.LOST)
 
 
+def test_a_subscription_that_goes_on_by_itself_is_subscribed_again() -> None:
+    bench = Bench()
+    bench.data.subscribe(["AAPL"])
+    price = ["1", "6", "100", "1", "10.00", "5", "0"]
+    bench.data.quotes.price(price)
+    bench.data.error(100, 10197, "competing session")
+    bench.data.quotes.price(price)
+    assert bench.changes() == [
+        ("AAPL", SubscriptionStatus.SUBSCRIBED),
+        ("AAPL", SubscriptionStatus.LOST),
+        ("AAPL", SubscriptionStatus.SUBSCRIBED),
+    ]
+
+
 def test_delayed_instead_of_live_is_a_mode_and_no_refusal() -> None:
     bench = Bench()
     bench.data.subscribe(["AAPL"])
