@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from observability.logs import LogPipeline
 from trader.clock import AnchoredClock
 from trader.contracts import ZERO
 from trader.events import (
@@ -68,8 +69,9 @@ class DemoResult(msgspec.Struct, frozen=True, kw_only=True):
 class Demo:
     """One demonstration. ``on_fact`` is told of every fact."""
 
-    def __init__(self, options: DemoOptions, on_fact: Callable[[AnyFact], None]) -> None:
+    def __init__(self, options: DemoOptions, on_fact: Callable[[AnyFact], None], logs: LogPipeline) -> None:
         self._options = options
+        self._logs = logs
         self._on_fact = on_fact
         self._fills: list[FillBooked] = []
         self._failures: list[AnyFact] = []
@@ -86,7 +88,7 @@ class Demo:
         simulator, port = await start_simulator(self._options)
         try:
             settings = demo_settings(self._options, port)
-            self.service = Service(settings, watchers=(("demo", self._watch),))
+            self.service = Service(settings, logs=self._logs, watchers=(("demo", self._watch),))
             timer = asyncio.get_running_loop().call_later(self._options.duration_s, self.request_stop)
             try:
                 await self.service.run()

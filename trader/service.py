@@ -69,6 +69,11 @@ USER_ERRORS: Final = (
 Watcher = tuple[str, Callable[[AnyFact], None]]
 
 
+def clock_for(mode: TradingMode) -> Clock:
+    """The host's clock; in mode simulated one that follows the simulated gateway's."""
+    return AnchoredClock() if mode is TradingMode.SIMULATED else SystemClock()
+
+
 class Service:
     """One account's trading service. ``watchers`` are further observers of facts, isolated like the others."""
 
@@ -76,6 +81,7 @@ class Service:
         self,
         settings: Settings,
         *,
+        clock: Clock | None = None,
         config_file: Path | None = None,
         logs: LogPipeline | None = None,
         watchers: Sequence[Watcher] = (),
@@ -84,7 +90,7 @@ class Service:
         self._config_file = config_file
         self._logs = logs
         self._watchers = watchers
-        self._clock: Clock = AnchoredClock() if settings.mode is TradingMode.SIMULATED else SystemClock()
+        self._clock: Clock = clock or clock_for(settings.mode)
         self._done = asyncio.Event()
         self.running = False
         self._stop_deadline_ns: int | None = None
@@ -127,7 +133,7 @@ class Service:
         build_info = BuildInfo(VERSION, config_hash=digest)
         self._resources = ResourceMeter(clock)
         self._observability: ObservabilityStack = build(
-            settings, self.snapshot, clock, build_info, self._logs, self._watchers
+            settings, self.engine.snapshot, clock, build_info, self._logs, self._watchers
         )
         self._journal = Journal.open(settings.journal.url, settings.journal.durability, clock)
         try:

@@ -17,6 +17,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
+from observability.logs import LogPipeline, configure_logging
 from trader.cli.plumbing import EXIT_FAILED, EXIT_UNUSABLE, fail
 from trader.cli.views import metrics_table, status_view
 from trader.contracts import ZERO
@@ -62,7 +63,6 @@ def demo_command(
 
 
 def _demonstrate(options: DemoOptions) -> None:
-    from observability.logs import configure_logging
     from trader.clock import AnchoredClock
     from trader.service import USER_ERRORS
 
@@ -70,7 +70,7 @@ def _demonstrate(options: DemoOptions) -> None:
     with (options.folder / "trader.log").open("w") as log:
         logs = configure_logging("INFO", AnchoredClock(), stream=log)
         try:
-            result = asyncio.run(_run(options, console))
+            result = asyncio.run(_run(options, console, logs))
         except (DemoError, *USER_ERRORS) as error:
             fail(str(error), EXIT_UNUSABLE)
         finally:
@@ -80,9 +80,9 @@ def _demonstrate(options: DemoOptions) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
-async def _run(options: DemoOptions, console: Console) -> DemoResult:
+async def _run(options: DemoOptions, console: Console, logs: LogPipeline) -> DemoResult:
     show = _nothing if console.is_terminal else _line_printer(console)
-    demo = Demo(options, show)
+    demo = Demo(options, show, logs)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, demo.request_stop)

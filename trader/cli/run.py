@@ -26,12 +26,12 @@ def run_command(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run the trading service until SIGTERM or Ctrl-C; SIGHUP reloads the configuration."""
     settings = settings_from(config)
     from observability.logs import configure_logging
-    from trader.clock import AnchoredClock
-    from trader.service import USER_ERRORS, Service
+    from trader.service import USER_ERRORS, Service, clock_for
 
-    logs = configure_logging(settings.logging.level, AnchoredClock())
+    clock = clock_for(settings.mode)
+    logs = configure_logging(settings.logging.level, clock)
     try:
-        service = Service(settings, config_file=config, logs=logs)
+        service = Service(settings, clock=clock, config_file=config, logs=logs)
         asyncio.run(_run(service))
     except USER_ERRORS as error:
         logging.getLogger("trader").error("%s", error)
