@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from ib_async import LimitOrder, MarketOrder
 
-from trader.simulator.faults import Faults, LinkFault
+from trader.simulator.faults import FaultInjector, Faults, LinkFault
 from trader.simulator.wire import ServerOptions
 from trader.simulator.wire.link import play_link_faults
 
@@ -24,7 +24,7 @@ async def play(desk):
 
     def begin(fault):
         desk.server.faults = Faults(link=(fault,))
-        desk.server.gateway.injector = type(desk.server.gateway.injector)(desk.server.faults)
+        desk.server.gateway.traffic.injector = FaultInjector(desk.server.faults)
         tasks.append(asyncio.get_running_loop().create_task(play_link_faults(desk.server)))
         return tasks[-1]
 

@@ -2,9 +2,14 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+from trader.simulator.model import MarketEvent
+from trader.simulator.recorded import MarketDataFileError
+from trader.simulator.wire import ServerOptions, SimulatedGatewayServer
 from trader.simulator.wire.codec import frame
 
 pytestmark = pytest.mark.e2e
@@ -113,3 +118,23 @@ async def test_a_stopped_server_leaves_no_connection_and_no_port(serve, join):
     await asyncio.wait_for(gone, WAIT_S)
     with pytest.raises(ConnectionError):
         await asyncio.open_connection("127.0.0.1", server.port)
+
+
+class BreakingMarket:
+    """A market whose second row cannot be read."""
+
+    contracts = ("AAPL",)
+    start = datetime(2013, 10, 7, 14, 0, tzinfo=UTC)
+
+    def events(self):
+        yield MarketEvent(at=self.start, symbol="AAPL", bid=Decimal(1), bid_size=Decimal(1))
+        raise MarketDataFileError(Path("day.csv"), 3, "no price")
+
+
+async def test_a_market_that_breaks_off_ends_the_wait_with_its_sentence(caplog):
+    server = SimulatedGatewayServer(BreakingMarket(), ServerOptions(port=0))
+    await server.start()
+    with pytest.raises(MarketDataFileError, match=r"day.csv, line 3: no price"):
+        await asyncio.wait_for(server.run_until_market_ends(), WAIT_S)
+    await server.stop()
+    assert "the simulated market has stopped: day.csv, line 3: no price" in caplog.text

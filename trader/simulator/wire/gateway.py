@@ -1,16 +1,12 @@
 """The simulated gateway without its sockets: the exchange, the clients, and who is told what.
 
-Rules: reports of the exchange pass the fault injector and go to the clients they concern, in order. While
-the link to the broker is lost, what clients send and what they would be told waits, in order, until it is
-back; executions are never lost. Limits count over all clients.
+Rules: a report goes to the client whose order it is about, positions go to all who follow them, and market
+data to its subscribers. Limits count over all clients. Nothing here waits: it runs on the server's loop.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from datetime import datetime
-from decimal import Decimal
-from functools import partial
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
@@ -21,7 +17,6 @@ from trader.simulator.line import BookTop
 from trader.simulator.model import (
     CommissionReported,
     ErrorReported,
-    Execution,
     ExecutionReported,
     ListedContract,
     OrderReported,
@@ -39,20 +34,19 @@ from trader.simulator.wire.encode_account import AccountValue
 from trader.simulator.wire.feed import MarketFeed, Subscription
 from trader.simulator.wire.options import ServerOptions
 from trader.simulator.wire.requests import ContractQuery, known_security_type
+from trader.simulator.wire.traffic import Later, Traffic
 
 if TYPE_CHECKING:
     from trader.simulator.wire.session import Session
 
 log = logging.getLogger(__name__)
 
-HELD_MAX: Final = 100_000
 CONNECTION: Final = -1
 FARMS_OK: Final = (
     (2104, "Market data farm connection is OK:usfarm"),
     (2106, "HMDS data farm connection is OK:ushmds"),
     (2158, "Sec-def data farm connection is OK:secdefil"),
 )
-Later = Callable[[float, Callable[[], None]], None]
 
 
 class SimulatedGateway:
@@ -70,8 +64,9 @@ class SimulatedGateway:
     ) -> None:
         self.options = options
         self.exchange_options = exchange_options
-        self.injector = injector
-        self.exchange = Exchange(book, exchange_options, start, seed, self.report)
+        self.traffic = Traffic(injector, self.tell, later)
+        self.exchange = Exchange(book, exchange_options, start, seed, self.traffic.report)
+        self.traffic.exchange = self.exchange
         self.clock = SimulatedClock(start, options.speed)
         self.feed = MarketFeed()
         self.bar_feed = BarFeed(self.exchange, options.time_zone)
@@ -79,12 +74,13 @@ class SimulatedGateway:
         self.connections: set[Session] = set()
         self.stalled = False
         self.ids_busy = False
-        self.upstream_lost = False
         # Set by who drives the clock: moves the exchange to the present, and is told that somebody listens.
         self.catch_up: Callable[[], None] = lambda: None
         self.on_market_asked: Callable[[], None] = lambda: None
-        self._later = later
-        self._held: deque[Callable[[], None]] = deque()
+
+    @property
+    def injector(self) -> FaultInjector:
+        return self.traffic.injector
 
     @property
     def account(self) -> str:
@@ -156,7 +152,7 @@ class SimulatedGateway:
         kind = known_security_type(query.security_type)
         if query.security_type and kind is None:
             return ()
-        exchange = "" if query.exchange == "SMART" and query.con_id else query.exchange
+        exchange = "" if query.con_id else query.exchange
         found = self.exchange.book.find(
             con_id=query.con_id,
             symbol=query.symbol,
@@ -200,70 +196,20 @@ class SimulatedGateway:
 
     def place(self, request: OrderRequest) -> None:
         self.catch_up()
-        self._upstream(lambda: self._admit(request))
+        self.traffic.place(request)
 
     def cancel(self, client_id: int, order_id: int) -> None:
         self.catch_up()
-        self._upstream(lambda: self._admit_cancel(client_id, order_id))
+        self.traffic.cancel(client_id, order_id)
 
     def cancel_all(self) -> None:
-        self._upstream(self.exchange.cancel_all)
-
-    def _upstream(self, call: Callable[[], None]) -> None:
-        if not self.upstream_lost:
-            call()
-        elif len(self._held) < HELD_MAX:
-            self._held.append(call)
-
-    def _admit(self, request: OrderRequest) -> None:
-        refusal = self.injector.admit(request)
-        if refusal is None:
-            self.exchange.place(request)
-        else:
-            self.report(refusal)
-
-    def _admit_cancel(self, client_id: int, order_id: int) -> None:
-        refusal = self.injector.admit_cancel(client_id, order_id)
-        if refusal is None:
-            self.exchange.cancel(client_id, order_id)
-        else:
-            self.report(refusal)
-
-    def upstream_back(self) -> None:
-        """The link to the broker is back: everything that waited goes its way, in order."""
-        self.upstream_lost = False
-        while self._held and not self.upstream_lost:
-            self._held.popleft()()
+        self.catch_up()
+        self.traffic.cancel_all()
 
     # -- reports on their way down
 
-    def report(self, report: Report) -> None:
-        """One report of the exchange, as the faults would have it."""
-        for delay_s, item in self.injector.deliveries(report):
-            if delay_s > 0:
-                self._later(delay_s, partial(self._deliver, item))
-            else:
-                self._deliver(item)
-        if isinstance(report, ExecutionReported):
-            self._correct_later(report.execution)
-
-    def _correct_later(self, execution: Execution) -> None:
-        correction = self.injector.correction(execution)
-        if correction is not None:
-            delay_s, exec_id, price = correction
-            self._later(delay_s, partial(self._correct, exec_id, price))
-
-    def _correct(self, exec_id: str, price: Decimal) -> None:
-        self.exchange.correct_execution(exec_id, price=price)
-
-    def _deliver(self, report: Report) -> None:
-        if self.upstream_lost and not isinstance(report, QuoteReported):
-            if len(self._held) < HELD_MAX:
-                self._held.append(lambda: self._route(report))
-            return
-        self._route(report)
-
-    def _route(self, report: Report) -> None:
+    def tell(self, report: Report) -> None:
+        """Send a report to the clients it concerns."""
         match report:
             case QuoteReported(con_id, event):
                 self.feed.publish(con_id, event)

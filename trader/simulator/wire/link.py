@@ -6,8 +6,8 @@ faults may overlap. Texts and codes are the broker's.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 from trader.simulator.faults import LinkFault
 from trader.simulator.wire.gateway import CONNECTION, SimulatedGateway
@@ -33,7 +33,7 @@ FARM_OK: Final = (2104, "Market data farm connection is OK:usfarm")
 COMPETING: Final = (10197, "No market data during competing live session")
 PACING: Final = (100, "Max rate of messages per second has been exceeded:max=50 rec=51 (1)")
 
-Play = Callable[["SimulatedGatewayServer", LinkFault], Awaitable[None]]
+Play = Callable[["SimulatedGatewayServer", LinkFault], Coroutine[Any, Any, None]]
 
 
 async def play_link_faults(server: "SimulatedGatewayServer") -> None:
@@ -41,13 +41,17 @@ async def play_link_faults(server: "SimulatedGatewayServer") -> None:
     loop = asyncio.get_running_loop()
     started_s = loop.time()
     waiting = len(server.faults.link)
-    async with asyncio.TaskGroup() as tasks:
-        while waiting:
-            for fault in server.gateway.injector.link_faults_due(loop.time() - started_s):
-                log.warning("link fault: %s for %s s", fault.kind, fault.duration_s)
-                tasks.create_task(_PLAYS[fault.kind](server, fault))  # type: ignore[arg-type]
-                waiting -= 1
-            await asyncio.sleep(POLL_S)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            while waiting:
+                for fault in server.gateway.injector.link_faults_due(loop.time() - started_s):
+                    log.warning("link fault: %s for %s s", fault.kind, fault.duration_s)
+                    tasks.create_task(_PLAYS[fault.kind](server, fault))
+                    waiting -= 1
+                await asyncio.sleep(POLL_S)
+    except ExceptionGroup as group:
+        # What ends a fault, such as a port that cannot be had again, is one sentence and not a tree.
+        raise group.exceptions[0] from None
 
 
 async def _disconnect(server: "SimulatedGatewayServer", fault: LinkFault) -> None:
@@ -130,7 +134,7 @@ async def _pacing(server: "SimulatedGatewayServer", fault: LinkFault) -> None:
 
 
 def _lose(gateway: SimulatedGateway) -> None:
-    gateway.upstream_lost = True
+    gateway.traffic.lose()
     gateway.pause_data()
     gateway.tell_all(CONNECTION, *LOST)
 
@@ -138,7 +142,7 @@ def _lose(gateway: SimulatedGateway) -> None:
 def _restore(gateway: SimulatedGateway, *, data_lost: bool) -> None:
     gateway.resume_data(lost=data_lost)
     gateway.tell_all(CONNECTION, *(BACK_DATA_LOST if data_lost else BACK))
-    gateway.upstream_back()
+    gateway.traffic.restore()
 
 
 _PLAYS: Final[dict[str, Play]] = {

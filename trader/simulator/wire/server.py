@@ -7,8 +7,9 @@ Rules: it listens on this machine's own addresses and refuses all others. It run
 import asyncio
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import date
+from typing import Any
 
 from trader.simulator.contract_book import ContractBook
 from trader.simulator.exchange import Exchange
@@ -45,6 +46,7 @@ class SimulatedGatewayServer:
         self._listener: asyncio.Server | None = None
         self._port = self.options.port
         self._tasks: list[asyncio.Task[None]] = []
+        self._market_task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.gateway = SimulatedGateway(
             ContractBook(market.contracts, _date_of(market)),
@@ -74,14 +76,24 @@ class SimulatedGatewayServer:
         self._loop = asyncio.get_running_loop()
         await self.open_port()
         driver = MarketDriver(self.gateway, self.market)
-        self._tasks = [self._loop.create_task(driver.run(), name="simulated market")]
+        self._market_task = self._begin(driver.run(), "the simulated market")
         if self.faults.link:
-            self._tasks.append(self._loop.create_task(play_link_faults(self), name="link faults"))
+            self._begin(play_link_faults(self), "the player of link faults")
         return self._port
 
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        task.add_done_callback(_log_failure)
+        self._tasks.append(task)
+        return task
+
     async def run_until_market_ends(self) -> None:
-        """Wait for the end of the market (``exit_at_end``), else for ever; raises what the market raises."""
-        await self._tasks[0]
+        """Wait for the end of the market (``exit_at_end``), else for ever; raises what ends it before."""
+        waiting = set(self._tasks)
+        while self._market_task in waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
 
     async def stop(self) -> None:
         """Close the port and every connection, and end all tasks. Idempotent."""
@@ -117,6 +129,11 @@ class SimulatedGatewayServer:
     def _later(self, delay_s: float, call: Callable[[], None]) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_later(delay_s, call)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s has stopped: %s", task.get_name(), error)
 
 
 def _require_sane(options: ServerOptions) -> None:
