@@ -199,6 +199,10 @@ class Engine:
         self.core.market_data.settings = settings.market_data
 
     @property
+    def trading_state(self) -> TradingState:
+        return self.core.trading_state
+
+    @property
     def flattening(self) -> bool:
         """Whether a panic is under way and not everything is cancelled and flat yet."""
         return self.core.trading_state is TradingState.PANIC and not self.core.panic_completed

@@ -30,10 +30,12 @@ from trader.events import (
     UpstreamLostReceived,
     UpstreamRestoredReceived,
 )
+from trader.orders import Order
 from trader.reconcile import Mismatch, OrderFindings, order_findings, position_mismatches, unanswered
 
 # Orders sent less than this before the question may still be on their way to where the answer comes from.
-SETTLED_AFTER_NS = 2 * NANOSECONDS_PER_SECOND
+SETTLED_AFTER_S = 2
+SETTLED_AFTER_NS = SETTLED_AFTER_S * NANOSECONDS_PER_SECOND
 OUR_REFERENCES = "ibt-"
 
 
@@ -169,12 +171,16 @@ def _take_executions(core: Core, step: Step, event: BrokerStateReceived) -> None
 
 
 def _settled(core: Core, event: BrokerStateReceived) -> frozenset[str]:
-    latest_ns = event.requested_ns - SETTLED_AFTER_NS
-    return frozenset(
-        order.order_ref
-        for order in core.orders.open()
-        if order.state is not OrderState.INTENDED and core.sent_ns.get(order.order_ref, 0) <= latest_ns
-    )
+    return frozenset(order.order_ref for order in core.orders.open() if _is_settled(core, order, event))
+
+
+def _is_settled(core: Core, order: Order, event: BrokerStateReceived) -> bool:
+    if order.state is OrderState.INTENDED:
+        return False  # still on its way to the socket
+    sent_ns = core.sent_ns.get(order.order_ref)
+    if sent_ns is None:  # sent, if at all, by an earlier process
+        return (event.at - order.intended_at).total_seconds() * NANOSECONDS_PER_SECOND >= SETTLED_AFTER_NS
+    return event.requested_ns - sent_ns >= SETTLED_AFTER_NS
 
 
 def _apply_orders(core: Core, step: Step, findings: OrderFindings, requested_ns: int) -> None:
@@ -241,7 +247,8 @@ def _conclude(core: Core, step: Step, event: BrokerStateReceived, mismatches: tu
         ask_after(core, link.back_off())
     else:
         link.retry_s, link.suspected = 1.0, ()
-        ask_after(core, core.settings.gateway.reconcile_interval_s)
+        in_doubt = any(order.state is OrderState.UNKNOWN for order in core.orders.open())
+        ask_after(core, SETTLED_AFTER_S if in_doubt else core.settings.gateway.reconcile_interval_s)
     _tell(core, step, event, not positions, (), mismatches)
 
 
