@@ -7,6 +7,7 @@ ends the service with one sentence when it fails.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,7 @@ from observability.stack import ObservabilityStack, build
 from observability.tracing import TracingUnavailable
 from trader import systemd_notify
 from trader.clock import NANOSECONDS_PER_SECOND, AnchoredClock, Clock, SystemClock
-from trader.contracts import TradingMode
+from trader.contracts import TradingMode, TradingState
 from trader.control import ControlServer
 from trader.control_messages import Command, ControlError, Request, Response, answer_question, unknown_command
 from trader.engine import Engine
@@ -42,7 +43,7 @@ from trader.journal import Journal, JournalError
 from trader.lifecycle import History, WrongJournalError, run_id
 from trader.loop import TradingLoop
 from trader.recorder import Recorder
-from trader.schedule import Schedule, ScheduleError
+from trader.schedule import Schedule, ScheduleError, fire_times
 from trader.session import CalendarError, SessionCalendar
 from trader.settings import Settings
 from trader.settings_file import ConfigurationError, config_hash, load_settings, reload_difference
@@ -94,6 +95,7 @@ class Service:
         self._done = asyncio.Event()
         self.running = False
         self._stop_deadline_ns: int | None = None
+        self._schedule: Schedule | None = None
         self._recorder: Recorder | None = None
         self._control: ControlServer | None = None
 
@@ -127,7 +129,8 @@ class Service:
         instruments = {item.symbol: item.instrument() for item in settings.instruments}
         strategy = load_strategy(settings.strategy, instruments)
         calendar = SessionCalendar.load(settings.session.calendar, settings.session.calendar_file)
-        self._schedule = Schedule(settings.strategy.schedule, settings.strategy.schedule_time_zone, clock.now())
+        # A schedule that is none is an error at once; it begins to run when the time is known.
+        fire_times(settings.strategy.schedule, settings.strategy.schedule_time_zone, clock.now())
         self.engine = Engine(settings, instruments, strategy, calendar, clock, run_id(clock.now()))
         digest = config_hash(settings)
         build_info = BuildInfo(VERSION, config_hash=digest)
@@ -178,10 +181,11 @@ class Service:
         systemd_notify.notify("READY=1")
         try:
             await asyncio.wait({gateway, beat}, return_when=asyncio.FIRST_COMPLETED)
-            if gateway.done():
-                gateway.result()
             if self.loop.failure is not None:
                 raise self.loop.failure
+            for task in (gateway, beat):
+                if task.done():
+                    task.result()
         finally:
             beat.cancel()
             await self._gateway.close()
@@ -195,11 +199,7 @@ class Service:
             self._look_for_panic_flag()
             now, now_ns = self._clock.now(), self._clock.monotonic_ns()
             if self._knows_the_time():
-                elapsed = TimerElapsed(at=now, monotonic_ns=now_ns)
-                self.loop.post(elapsed)
-                self._observability.observers.publish((elapsed,))
-                if self._schedule.due(now):
-                    self.loop.post(ScheduleFired(at=now, strategy=self.settings.strategy.name, monotonic_ns=now_ns))
+                self._pass_time(now, now_ns)
             if watchdog_s is not None and now_ns - fed_ns > watchdog_s * NANOSECONDS_PER_SECOND:
                 systemd_notify.notify("WATCHDOG=1")
                 fed_ns = now_ns
@@ -207,12 +207,22 @@ class Service:
                 return
             await asyncio.sleep(BEAT_S)
 
+    def _pass_time(self, now: datetime, now_ns: int) -> None:
+        elapsed = TimerElapsed(at=now, monotonic_ns=now_ns)
+        self.loop.post(elapsed)
+        self._observability.observers.publish((elapsed,))
+        strategy = self.settings.strategy
+        if self._schedule is None:
+            self._schedule = Schedule(strategy.schedule, strategy.schedule_time_zone, now)
+        elif self._schedule.due(now):
+            self.loop.post(ScheduleFired(at=now, strategy=strategy.name, monotonic_ns=now_ns))
+
     def _knows_the_time(self) -> bool:
         """Simulated time is known once the simulator has told it; no session opens or closes before that."""
         return not isinstance(self._clock, AnchoredClock) or self._clock.anchored
 
     def _look_for_panic_flag(self) -> None:
-        if self.settings.panic.flag.exists():
+        if self.engine.trading_state is not TradingState.PANIC and self.settings.panic.flag.exists():
             self.loop.post(PanicRequested(at=self._clock.now(), source="flag"))
 
     # -- stopping
