@@ -47,8 +47,12 @@ def environment(name: str) -> Path:
 
 
 def _install(python: Path, packages: tuple[str, ...]) -> None:
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
-    made = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
+    options = ["--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "20"]
+    command = [str(python), "-m", "pip", "install", *options, *packages]
+    try:
+        made = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"{packages[0]} cannot be installed: no answer within {INSTALL_TIMEOUT_S} s")
     if made.returncode:
         pytest.skip(f"{packages[0]} cannot be installed: {made.stderr.strip().splitlines()[-1][:300]}")
 

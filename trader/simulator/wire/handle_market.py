@@ -48,6 +48,7 @@ def market_data(session: "Session", cursor: FieldCursor) -> None:
     opening = b"".join(subscription.opening(top))
     if snapshot:
         session.write(opening + encode.snapshot_end(request_id))
+        gateway.market_asked()
         return
     session.write(opening)
     session.streaming[request_id] = subscription
