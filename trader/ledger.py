@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 from trader.contracts import ZERO, Instrument, Side
 from trader.events import (
@@ -23,6 +24,8 @@ from trader.events import (
     PositionLine,
     SessionOpened,
 )
+
+COST_STEP: Final = Decimal("1e-8")
 
 
 def base_exec_id(exec_id: str) -> str:
@@ -38,27 +41,36 @@ def revision(exec_id: str) -> int:
 
 @dataclass(slots=True)
 class Holding:
-    """What is held of one instrument: signed quantity, average cost a unit, realized gross P&L."""
+    """What is held of one instrument: signed quantity, signed cost without multiplier, realized gross P&L.
+
+    The cost is kept as a total, because an average need not divide evenly: what a closed position has realized
+    is exactly what its fills took in and paid out.
+    """
 
     quantity: Decimal = ZERO
-    average_cost: Decimal = ZERO
+    cost: Decimal = ZERO
     realized: Decimal = ZERO
 
+    @property
+    def average_cost(self) -> Decimal:
+        return self.cost / self.quantity if self.quantity else ZERO
+
     def trade(self, signed_quantity: Decimal, price: Decimal, multiplier: Decimal) -> None:
-        if self.quantity * signed_quantity >= 0:
-            total = self.quantity + signed_quantity
-            cost = self.average_cost * self.quantity + price * signed_quantity
-            self.average_cost = cost / total if total else ZERO
-            self.quantity = total
-            return
-        closed = min(abs(signed_quantity), abs(self.quantity))
-        direction = 1 if self.quantity > 0 else -1
-        self.realized += (price - self.average_cost) * closed * direction * multiplier
+        if self.quantity * signed_quantity < 0:
+            closing = min(abs(signed_quantity), abs(self.quantity)).copy_sign(signed_quantity)
+            released = self._release(closing)
+            self.realized += (-closing * price - released) * multiplier
+            self.quantity += closing
+            self.cost -= released
+            signed_quantity -= closing
         self.quantity += signed_quantity
-        if self.quantity == 0:
-            self.average_cost = ZERO
-        elif self.quantity * direction < 0:
-            self.average_cost = price
+        self.cost += signed_quantity * price
+
+    def _release(self, closing: Decimal) -> Decimal:
+        """The part of the cost that belongs to ``closing``, the signed quantity of a closing trade."""
+        if closing == -self.quantity:
+            return self.cost
+        return (self.cost * closing / -self.quantity).quantize(COST_STEP)
 
 
 @dataclass(slots=True)
@@ -91,7 +103,7 @@ class InstrumentBook:
     def adopt(self, line: PositionLine) -> None:
         self.fills_before.clear()
         self.fills.clear()
-        self.current = Holding(line.quantity, line.average_cost, self.current.realized)
+        self.current = Holding(line.quantity, line.quantity * line.average_cost, self.current.realized)
         self.opening = self._copy(self.current)
 
     def roll(self) -> None:
@@ -113,7 +125,7 @@ class InstrumentBook:
 
     @staticmethod
     def _copy(holding: Holding) -> Holding:
-        return Holding(holding.quantity, holding.average_cost, holding.realized)
+        return Holding(holding.quantity, holding.cost, holding.realized)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +200,7 @@ class Ledger:
 
     def unrealized(self, book: InstrumentBook, mark: Decimal) -> Decimal:
         holding = book.current
-        return (mark - holding.average_cost) * holding.quantity * book.instrument.multiplier
+        return (mark * holding.quantity - holding.cost) * book.instrument.multiplier
 
     # -- profit and loss
 
