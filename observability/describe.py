@@ -197,9 +197,9 @@ def _session_closed(fact: SessionClosed) -> Entry:
         ("commission", fact.commission),
         ("fees", fact.fees),
     )
-    told = ", ".join(f"{name} {'not known' if amount is None else amount}" for name, amount in amounts)
+    told = ", ".join(f"{name} {'not known' if amount is None else f'{amount:.2f}'}" for name, amount in amounts)
     return info(
         f"session {fact.session} of {fact.calendar} closed: {told}",
         None,
-        **{name: None if amount is None else str(amount) for name, amount in amounts},
+        **{name: None if amount is None else f"{amount:.2f}" for name, amount in amounts},
     )
