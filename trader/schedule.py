@@ -25,8 +25,8 @@ def fire_times(expression: str | None, time_zone: str, start: datetime) -> Itera
         trigger = CronTrigger.from_crontab(expression, timezone=time_zone)
     except (ValueError, KeyError) as error:
         raise ScheduleError(
-            f"strategy.schedule: {expression!r} in {time_zone} is not a cron schedule ({error}); "
-            "write five fields, e.g. '35 9 * * mon-fri'"
+            f"{expression!r} in {time_zone} is not a cron schedule ({error}); "
+            "strategy.schedule needs five fields, e.g. '35 9 * * mon-fri'"
         ) from error
     return _moments(trigger, start)
 

@@ -104,7 +104,9 @@ SCENARIOS: list[tuple[str, dict[str, Any], str, Verdict]] = [
 
 
 @pytest.mark.parametrize(("name", "changes", "value", "verdict"), SCENARIOS)
-def test_it_judges_each_metric_by_its_target(make_snapshot: Make, name: str, changes: dict[str, Any], value: str, verdict: Verdict) -> None:
+def test_it_judges_each_metric_by_its_target(
+    make_snapshot: Make, name: str, changes: dict[str, Any], value: str, verdict: Verdict
+) -> None:
     assert judge(make_snapshot(**changes), name) == (value, verdict)
 
 
