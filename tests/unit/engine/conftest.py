@@ -136,7 +136,8 @@ class Desk:
                 assert command.order_ref in written, f"{command.order_ref} leaves without its intent"
         self.core.ledger.check()
         if self.one_live_order_a_side:
-            live = [(order.symbol, order.side) for order in self.core.orders.open()]
+            orders = [order for order in self.core.orders.open() if order.intent and order.intent.strategy != "panic"]
+            live = [(order.symbol, order.side) for order in orders]
             assert len(live) == len(set(live)), f"two live orders of one side: {live}"
 
     def elapse(self, seconds: float = 0.0) -> Step:
@@ -148,6 +149,12 @@ class Desk:
         """Let a timer elapse every second of ``seconds``."""
         for _ in range(int(seconds)):
             self.elapse(1.0)
+
+    def skip(self, seconds: float) -> Step:
+        """Time passes, and the market goes on quoting the same prices."""
+        self.clock.advance(timedelta(seconds=seconds))
+        self.requote()
+        return self.elapse(0.0)
 
     def quote(self, symbol: str = "AAPL", bid: float = 100.0, ask: float = 100.02, at: datetime | None = None) -> Step:
         moment = at or self.clock.now()
@@ -343,10 +350,9 @@ class Desk:
             start=self.clock.now(),
             history=self.journal,
             calendar=self.calendar,
-            run_id="r2",
-            **{**self._sections(), **changes},
+            **{"run_id": "r2", **self._sections(), **changes},
         )
-        later.truth, later.executions = self.truth, self.executions
+        later.truth, later.executions, later._exec_ids = self.truth, self.executions, self._exec_ids
         return later
 
     def _sections(self) -> dict[str, Any]:

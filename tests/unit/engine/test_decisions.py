@@ -1,0 +1,503 @@
+"""From a quote to an order: strategies, targets, plans, sessions, refusals."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from trader.contracts import OrderType, Side, TradingState
+from trader.events import (
+    AccountValue,
+    AccountValuesReceived,
+    BadTickReason,
+    DecisionOutcome,
+    HaltRequested,
+    MismatchKind,
+    OrderOutcome,
+    ReduceOnlyRequested,
+    ResumeRequested,
+    RiskRule,
+    StopRequested,
+)
+from trader.strategy.api import Target
+
+
+def terms(placed: Any) -> tuple[Side, int]:
+    found = placed.approved.intent.terms
+    return found.side, int(found.quantity)
+
+
+def refusals(desk: Any) -> list[RiskRule]:
+    return [fact.rule for fact in desk.told("IntentRefused")]
+
+
+def resume(desk: Any) -> None:
+    desk.send(ResumeRequested(at=desk.clock.now(), source="operator"))
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(f"2013-10-07T{text}").replace(tzinfo=UTC)
+
+
+# -- towards the target
+
+
+def test_it_places_nothing_while_an_order_is_live_or_unknown_on_the_instrument(desk: Any) -> None:
+    desk.work(100)
+    desk.want(200)
+    desk.want(300)
+    assert len(desk.placed) == 1
+    desk.disconnect()
+    desk.connect()
+    desk.want(250)
+    assert len(desk.placed) == 1
+
+
+def test_a_reversal_takes_an_exit_and_then_an_entry(desk: Any) -> None:
+    desk.hold(100)
+    desk.clear()
+    desk.want(-50)
+    assert [terms(placed) for placed in desk.placed] == [(Side.SELL, 100)]
+    assert desk.last.approved.reduces
+    desk.sent()
+    desk.fill(100, "99.99")
+    assert [terms(placed) for placed in desk.placed] == [(Side.SELL, 100), (Side.SELL, 50)]
+    assert not desk.last.approved.reduces
+
+
+def test_a_large_exit_goes_in_slices(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(risk={"max_order_quantity": 100})
+    desk.truth["AAPL"] = Decimal(250)
+    desk.ready()
+    desk.want(0)
+    for _ in range(3):
+        desk.sent()
+        desk.fill(int(desk.last.approved.intent.terms.quantity), "99.99")
+    assert [terms(placed) for placed in desk.placed] == [(Side.SELL, 100), (Side.SELL, 100), (Side.SELL, 50)]
+    assert desk.held == 0
+
+
+def test_a_superseded_order_is_cancelled_and_the_new_plan_follows_at_once(desk: Any) -> None:
+    order = desk.work(100)
+    desk.fill(40, order=order)
+    desk.clear()
+    desk.want(-10)
+    assert [command.order_id for command in desk.sent_commands("CancelOrder")] == [order.order_id]
+    desk.want(-10)
+    desk.quote()
+    assert len(desk.sent_commands("CancelOrder")) == 1, "one cancel is enough"
+    assert desk.placed == []
+    desk.status("Cancelled", filled=40, order=order)
+    assert [terms(placed) for placed in desk.placed] == [(Side.SELL, 40)]
+
+
+def test_an_order_on_the_way_to_a_further_target_is_left_to_work(desk: Any) -> None:
+    order = desk.work(100)
+    desk.want(150)
+    assert desk.sent_commands("CancelOrder") == []
+    desk.fill(100, order=order)
+    assert terms(desk.last) == (Side.BUY, 50)
+
+
+def test_a_superseded_order_that_fills_first_is_taken_into_account(desk: Any) -> None:
+    order = desk.work(100)
+    desk.want(30)
+    desk.fill(100, order=order)
+    assert terms(desk.last) == (Side.SELL, 70)
+
+
+def test_a_market_order_has_no_price(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(execution={"order_type": OrderType.MARKET}).ready()
+    desk.want(10)
+    assert desk.last.approved.intent.terms.limit_price is None
+
+
+# -- strategies
+
+
+NONSENSE = {
+    "raises": RuntimeError("boom"),
+    "nothing iterable": 7,
+    "none": None,
+    "not a target": ("AAPL",),
+    "unknown symbol": (Target("NOPE", Decimal(1), ""),),
+    "symbol of no text": (Target(["AAPL"], Decimal(1), ""),),  # type: ignore[arg-type]
+    "reason of no text": (Target("AAPL", Decimal(1), None),),  # type: ignore[arg-type]
+    "fractional": (Target("AAPL", Decimal("0.5"), ""),),
+    "not a number": (Target("AAPL", Decimal("NaN"), ""),),
+    "infinite": (Target("AAPL", Decimal("Infinity"), ""),),
+    "absurd": (Target("AAPL", Decimal("1e999999"), ""),),
+    "a float": (Target("AAPL", 100.0, ""),),  # type: ignore[arg-type]
+    "none quantity": (Target("AAPL", None, ""),),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_a_strategy_that_fails_is_suspended_and_only_exits_remain(desk: Any, name: str, scheduled: bool) -> None:
+    desk.hold(100)
+    desk.clear()
+    desk.strategy.answer = NONSENSE[name]
+    desk.schedule() if scheduled else desk.quote()
+    assert len(desk.told("StrategyFailed")) == 1
+    assert [fact.outcome for fact in desk.told("DecisionMade")] == [DecisionOutcome.ERROR]
+    assert desk.core.trading_state is TradingState.REDUCE_ONLY
+    asked = desk.strategy.asked
+    desk.quote()
+    assert desk.strategy.asked == asked
+    assert desk.placed == []
+    resume(desk)
+    desk.quote()
+    assert desk.strategy.asked == asked + 1
+
+
+def test_a_strategy_that_raises_halfway_is_suspended(desk: Any) -> None:
+    def targets() -> Any:
+        yield Target("AAPL", Decimal(10), "")
+        raise ValueError("halfway")
+
+    desk.strategy.answer = targets()
+    desk.quote()
+    assert len(desk.told("StrategyFailed")) == 1
+    assert desk.placed == []
+
+
+def test_a_target_that_is_repeated_is_a_hold(desk: Any) -> None:
+    desk.hold(100)
+    before = desk.engine.snapshot().activity.holds.get("scripted", 0)
+    desk.clear()
+    desk.want(100)
+    assert desk.facts == []
+    assert desk.engine.snapshot().activity.holds["scripted"] == before + 1
+
+
+def test_the_strategy_sees_its_own_targets_and_the_sessions_close(desk: Any) -> None:
+    desk.want(100)
+    desk.quote("MSFT")
+    view = desk.strategy.view
+    assert view.targets == {"AAPL": Decimal(100)}
+    assert view.session_closes_at == at("20:00")
+    assert set(view.quotes) == {"AAPL", "MSFT"}
+
+
+def test_a_bad_tick_is_told_and_goes_nowhere(desk: Any) -> None:
+    asked = desk.strategy.asked
+    desk.quote(bid=101.0, ask=100.0)
+    assert [fact.reason for fact in desk.told("BadTickDropped")] == [BadTickReason.CROSSED]
+    assert desk.strategy.asked == asked
+
+
+def test_a_decision_is_timed_from_what_caused_it(desk: Any) -> None:
+    desk.work(100)
+    desk.status("Cancelled")
+    desk.clear()
+    desk.wait(4)
+    desk.requote()
+    desk.elapse(2)
+    (decision,) = desk.told("DecisionMade")
+    assert decision.duration_s == 0.0
+    assert decision.data_age_s == 2.0
+
+
+# -- refusals
+
+
+def test_a_refused_entry_is_told_with_its_rule_and_tried_again_later(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(risk={"max_order_notional": 5_000}).ready()
+    desk.want(100)
+    desk.requote()
+    assert refusals(desk) == [RiskRule.ORDER_NOTIONAL]
+    assert desk.told("DecisionMade")[-1].outcome is DecisionOutcome.BLOCKED
+    desk.elapse(5)
+    assert refusals(desk) == [RiskRule.ORDER_NOTIONAL] * 2
+    assert desk.placed == []
+
+
+def test_it_orders_nothing_on_a_stale_quote(desk: Any) -> None:
+    desk.want(100)
+    desk.sent()
+    desk.status("Cancelled")
+    desk.clear()
+    desk.elapse(15.5)
+    assert refusals(desk) == [RiskRule.STALE_QUOTE]
+    assert desk.told("DecisionMade")[-1].outcome is DecisionOutcome.STALE
+    assert desk.placed == []
+
+
+def test_the_order_rate_counts_the_last_minute(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(risk={"max_orders_per_minute": 2}).ready()
+    for quantity in (10, 20, 30):
+        desk.want(quantity)
+        if len(desk.placed) * 10 == quantity:
+            desk.sent()
+            desk.fill(10)
+    assert refusals(desk) == [RiskRule.ORDER_RATE]
+    desk.skip(59)
+    assert len(desk.placed) == 2
+    desk.skip(10)
+    assert (len(desk.placed), terms(desk.last)) == (3, (Side.BUY, 10))
+
+
+def test_an_instrument_in_another_currency_needs_its_rate(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(symbols=({"symbol": "SAP", "currency": "EUR"}, "AAPL")).ready()
+    desk.want(100, "SAP")
+    assert refusals(desk) == [RiskRule.ORDER_NOTIONAL]
+    values = (AccountValue("ExchangeRate", "EUR", "1.30"), AccountValue("ExchangeRate", "BASE", "1"))
+    desk.send(AccountValuesReceived(at=desk.clock.now(), values=values))
+    desk.elapse(5)
+    assert terms(desk.last) == (Side.BUY, 100)
+    assert desk.engine.snapshot().risk.gross_exposure == Decimal("100.01") * 100 * Decimal("1.30")
+
+
+# -- the operator's states
+
+
+def test_halted_cancels_everything_and_orders_nothing_not_even_exits(desk: Any) -> None:
+    desk.hold(100)
+    order = desk.work(50, "MSFT")
+    desk.clear()
+    desk.send(HaltRequested(at=desk.clock.now(), source="operator", reason="lunch"))
+    assert [command.order_id for command in desk.sent_commands("CancelOrder")] == [order.order_id]
+    desk.status("Cancelled", order=order)
+    (final,) = desk.told("OrderFinalized")
+    assert (final.outcome, final.eligible) == (OrderOutcome.CANCELLED_BY_US, False)
+    desk.want(0)
+    desk.elapse(10)
+    assert desk.placed == []
+    resume(desk)
+    desk.requote()
+    assert sorted(terms(placed) for placed in desk.placed) == [(Side.BUY, 50), (Side.SELL, 100)]
+
+
+def test_reduce_only_lets_exits_through_and_nothing_else(desk: Any) -> None:
+    desk.hold(100)
+    desk.send(ReduceOnlyRequested(at=desk.clock.now(), source="operator", reason="careful"))
+    desk.clear()
+    desk.want(150)
+    desk.want(50, "MSFT")
+    assert refusals(desk) == [RiskRule.REDUCE_ONLY] * 2
+    desk.want(-30)
+    assert [terms(placed) for placed in desk.placed] == [(Side.SELL, 100)]
+    desk.sent()
+    desk.fill(100)
+    desk.elapse(10)
+    assert len(desk.placed) == 1
+    assert desk.held == 0
+
+
+def test_the_states_of_trading_stay_over_a_restart(desk: Any) -> None:
+    desk.send(HaltRequested(at=desk.clock.now(), source="operator", reason="lunch"))
+    later = desk.restart().ready()
+    later.want(100)
+    assert (later.core.trading_state, later.core.state_reason, later.placed) == (TradingState.HALTED, "lunch", [])
+
+
+def test_the_daily_loss_limit_leads_to_reduce_only_once_and_again_after_a_resume(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(risk={"daily_loss_limit": 500}).ready()
+    desk.hold(100, price="100.00")
+    desk.quote(bid=95.01, ask=95.03)
+    desk.elapse(1)
+    assert desk.core.trading_state is TradingState.ACTIVE, "498 lost and 1 paid"
+    desk.quote(bid=95.00, ask=95.02)
+    desk.elapse(1)
+    desk.elapse(1)
+    (change,) = desk.told("TradingStateChanged")
+    assert (change.new, change.source) == (TradingState.REDUCE_ONLY, "risk")
+    desk.want(0, bid=95.00, ask=95.02)
+    assert terms(desk.last) == (Side.SELL, 100)
+    resume(desk)
+    desk.elapse(1)
+    assert desk.core.trading_state is TradingState.REDUCE_ONLY
+
+
+# -- sessions
+
+
+def test_a_session_opens_and_closes_as_facts_with_its_result(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(start=at("13:29:50"), session={"flatten_before_close_s": 0}).ready()
+    desk.wait(15)
+    (opened,) = desk.told("SessionOpened")
+    assert (opened.session, opened.opened_at, opened.at) == ("2013-10-07", at("13:30"), at("13:30"))
+    desk.requote()
+    desk.hold(100, price="100.00")
+    desk.elapse(6.6 * 3600)
+    (closed,) = desk.told("SessionClosed")
+    assert (closed.realized, closed.commission, closed.fees) == (0, -1, 0)
+    assert closed.unrealized == Decimal("1.00")
+    desk.elapse(3600)
+    assert len(desk.told("SessionClosed", "SessionOpened")) == 2
+
+
+def test_a_session_opens_with_its_first_quote_when_that_is_sooner_than_the_timer(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(start=at("13:29:59.900")).ready()
+    desk.clock.advance(timedelta(seconds=0.2))
+    step = desk.quote()
+    assert [type(fact).__name__ for fact in step.facts] == ["SessionOpened"]
+    assert desk.strategy.asked == 1
+
+
+def test_a_late_quote_of_a_session_that_is_over_does_not_open_it_again(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(start=at("19:59:58")).ready()
+    desk.elapse(2)
+    desk.quote(at=at("19:59:59.990"))
+    desk.elapse(1)
+    assert [type(fact).__name__ for fact in desk.told("SessionOpened", "SessionClosed")] == [
+        "SessionOpened",
+        "SessionClosed",
+    ]
+
+
+def test_a_quote_that_is_a_little_ahead_of_the_clock_opens_a_session_once(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(start=at("13:29:59")).ready()
+    desk.quote(at=at("13:30:00"))
+    desk.elapse(0.5)
+    desk.elapse(1)
+    assert len(desk.told("SessionOpened", "SessionClosed")) == 1
+
+
+def test_out_of_session_it_asks_no_strategy_and_orders_nothing(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(session={"flatten_before_close_s": 0}, start=at("19:59:00")).ready()
+    desk.truth["AAPL"] = Decimal(0)
+    desk.send(HaltRequested(at=desk.clock.now(), source="operator", reason="x"))
+    desk.want(100)
+    desk.elapse(61)
+    resume(desk)
+    asked = desk.strategy.asked
+    desk.clear()
+    for _ in range(60):
+        desk.requote()
+        desk.elapse(60)
+    assert desk.strategy.asked == asked
+    assert desk.told("IntentRefused") == desk.placed == []
+
+
+def test_it_opens_nothing_shortly_before_the_close(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(start=at("19:49:59")).ready()
+    desk.hold(100)
+    desk.elapse(1)
+    desk.requote()
+    desk.clear()
+    desk.want(50, "MSFT")
+    desk.want(150)
+    assert refusals(desk) == [RiskRule.SESSION] * 2
+    desk.want(40)
+    assert terms(desk.last) == (Side.SELL, 60)
+
+
+def test_it_flattens_shortly_before_the_close_whatever_the_strategy_wants(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(start=at("19:40:00")).ready()
+    desk.hold(100)
+    order = desk.work(50, "MSFT")
+    desk.clear()
+    desk.status("Cancelled", order=order)
+    desk.skip(14 * 60 + 59)
+    assert [terms(placed) for placed in desk.placed] == []
+    desk.skip(1)
+    assert [terms(placed) for placed in desk.placed] == [(Side.SELL, 100)]
+    desk.sent()
+    desk.fill(100)
+    desk.want(70)
+    desk.skip(10)
+    assert (len(desk.placed), desk.held) == (1, 0)
+
+
+def test_what_was_wanted_yesterday_is_not_bought_this_morning(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(start=at("19:40:00")).ready()
+    desk.hold(100)
+    desk.skip(15 * 60)
+    desk.sent()
+    desk.fill(100, order=desk.last)
+    assert desk.held == 0
+    desk.clear()
+    desk.elapse(3600)
+    desk.disconnect()
+    desk.elapse(10)
+    desk.connect()
+    desk.answer()
+    desk.skip(16.6 * 3600)
+    desk.skip(1)
+    assert desk.engine.snapshot().session_open
+    assert desk.placed == []
+    assert desk.strategy.view.targets == {"AAPL": Decimal(0)}
+
+
+def test_a_position_that_could_not_be_closed_yesterday_is_closed_this_morning(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(start=at("19:40:00")).ready()
+    desk.hold(100)
+    desk.elapse(18 * 3600)
+    desk.skip(1)
+    desk.skip(5)
+    assert terms(desk.last) == (Side.SELL, 100)
+
+
+def test_a_calendar_that_ends_is_a_problem_and_stops_trading(make_desk: Callable[..., Any]) -> None:
+    from trader.session import SessionCalendar
+
+    table = SessionCalendar.load("XNYS")
+    desk = make_desk(start=table.valid_until - timedelta(minutes=1), calendar=table).ready()
+    desk.elapse(61)
+    assert any("extract it again" in problem for problem in desk.core.problems)
+    assert not desk.engine.snapshot().session_open
+    assert desk.engine.snapshot().session_next_opens_at is None
+
+
+# -- stopping
+
+
+def stop(desk: Any) -> None:
+    desk.send(StopRequested(at=desk.clock.now(), reason="SIGTERM"))
+
+
+def test_a_stop_cancels_what_works_and_opens_nothing_more(desk: Any) -> None:
+    order = desk.work(100)
+    desk.clear()
+    stop(desk)
+    stop(desk)
+    assert [command.order_id for command in desk.sent_commands("CancelOrder")] == [order.order_id]
+    assert not desk.engine.stopped
+    desk.want(50, "MSFT")
+    desk.status("Cancelled", order=order)
+    assert desk.engine.stopped
+    assert desk.placed == []
+    assert not desk.told("OrderFinalized")[0].eligible
+
+
+def test_a_stop_can_keep_orders(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(stop={"cancel_orders": False}).ready()
+    desk.work(100)
+    stop(desk)
+    assert desk.sent_commands("CancelOrder") == []
+    assert desk.engine.stopped
+
+
+def test_a_stop_can_flatten_without_waiting(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(stop={"flatten": True}).ready()
+    desk.hold(100)
+    order = desk.work(150)
+    desk.clear()
+    stop(desk)
+    desk.status("Cancelled", order=order)
+    assert [terms(placed) for placed in desk.placed] == [(Side.SELL, 100)]
+    assert not desk.engine.stopped
+    desk.sent()
+    desk.fill(100)
+    assert desk.engine.stopped
+
+
+def test_a_stop_of_a_halted_service_does_not_wait_for_positions(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(stop={"flatten": True}).ready()
+    desk.hold(100)
+    desk.send(HaltRequested(at=desk.clock.now(), source="operator", reason="x"))
+    stop(desk)
+    assert desk.engine.stopped
+
+
+def test_the_last_step_says_whether_it_was_clean(desk: Any) -> None:
+    desk.take(desk.engine.stop("SIGTERM", clean=True))
+    assert desk.restart().told("ServiceStarted")[0].previous_exit_clean
+    later = desk.restart().restart()
+    assert not later.told("ServiceStarted")[0].previous_exit_clean
+    assert later.engine.snapshot().starts == {"manual": 3}
+    assert later.engine.snapshot().mismatches == dict[MismatchKind, int]()
