@@ -86,6 +86,7 @@ GAUGES: Final[tuple[tuple[Metric, Read], ...]] = (
     (broker.CONNECTED, lambda s: one(s.connection.connected)),
     (broker.UPSTREAM_CONNECTED, lambda s: one(s.connection.upstream_connected)),
     (broker.HEARTBEAT_LAST_SUCCESS, lambda s: one(s.connection.last_heartbeat_at)),
+    (broker.AUTH_EXPIRY, lambda s: one(s.reauthentication_due_at)),
     (broker.CLOCK_OFFSET, lambda s: one(s.connection.clock_offset_s)),
     (market_data.LAST_TICK, lambda s: one(s.market_data.last_tick_at)),
     (market_data.SUBSCRIBED, lambda s: one(s.market_data.subscribed)),

@@ -44,7 +44,7 @@ from trader.lifecycle import History, WrongJournalError, run_id
 from trader.loop import TradingLoop
 from trader.recorder import Recorder
 from trader.schedule import Schedule, ScheduleError, fire_times
-from trader.session import CalendarError, SessionCalendar
+from trader.session import BrokerWindows, BrokerWindowsError, CalendarError, SessionCalendar
 from trader.settings import Settings
 from trader.settings_file import ConfigurationError, config_hash, load_settings, reload_difference
 from trader.snapshot import Snapshot
@@ -55,6 +55,7 @@ BEAT_S: Final = 0.1
 
 # What a user can mend; the text of each is one sentence that says what, where and what to do.
 USER_ERRORS: Final = (
+    BrokerWindowsError,
     CalendarError,
     ConfigurationError,
     ControlError,
@@ -131,7 +132,8 @@ class Service:
         calendar = SessionCalendar.load(settings.session.calendar, settings.session.calendar_file)
         # A schedule that is none is an error at once; it begins to run when the time is known.
         fire_times(settings.strategy.schedule, settings.strategy.schedule_time_zone, clock.now())
-        self.engine = Engine(settings, instruments, strategy, calendar, clock, run_id(clock.now()))
+        windows = BrokerWindows.load(settings.session.broker_region, settings.session.broker_windows_file)
+        self.engine = Engine(settings, instruments, strategy, calendar, clock, run_id(clock.now()), windows)
         digest = config_hash(settings)
         build_info = BuildInfo(VERSION, config_hash=digest)
         self._resources = ResourceMeter(clock)

@@ -206,9 +206,7 @@ class PanicSettings(Model):
     """The flag file that means: no entries, cancel everything, flatten."""
 
     flag: Path = Path("panic.flag")
-    """The flag file; its existence is the signal."""
-    poll_interval_s: Annotated[float, Field(gt=0, le=0.25)] = 0.1
-    """How often it is looked for."""
+    """The flag file; its existence is the signal. Seen within 0.25 s."""
 
 
 class StopSettings(Model):

@@ -237,6 +237,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     starts: dict[str, int]
     previous_exit_clean: bool
     panic_completed: bool = False
+    reauthentication_due_at: datetime | None = None
     starts_today: dict[str, int] | None = None
     session_elapsed_s: float | None = None
     session_available_s: float | None = None

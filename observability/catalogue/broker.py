@@ -73,6 +73,11 @@ ERRORS: Final = GROUP.counter(
 PACING_WAITS: Final = GROUP.counter(
     "trader_broker_pacing_waits_total", "Requests that had to wait so that IB's message rate is not exceeded."
 )
+AUTH_EXPIRY: Final = GROUP.gauge(
+    "trader_broker_auth_expiry_timestamp_seconds",
+    "When the login has to be authenticated by a person again, by the broker's announcement, Unix time.",
+    unit="seconds",
+)
 CLOCK_OFFSET: Final = GROUP.gauge(
     "trader_broker_clock_offset_seconds", "The gateway's clock minus ours.", unit="seconds"
 )

@@ -47,7 +47,7 @@ from trader.events import (
     UpstreamLostReceived,
     UpstreamRestoredReceived,
 )
-from trader.session import SessionCalendar
+from trader.session import BrokerWindows, SessionCalendar
 from trader.settings import Settings
 from trader.snapshot import Snapshot
 from trader.strategy.api import Strategy
@@ -136,8 +136,9 @@ class Engine:
         calendar: SessionCalendar,
         clock: Clock,
         run_id: str,
+        windows: BrokerWindows | None = None,
     ) -> None:
-        self.core = Core(settings, instruments, strategy, calendar, clock, run_id)
+        self.core = Core(settings, instruments, strategy, calendar, clock, run_id, windows)
 
     def restore(self, facts: Iterable[DurableFact]) -> None:
         """Rebuild the state from a journal; before ``start``."""

@@ -244,11 +244,17 @@ def _problems(core: Core) -> list[str]:
     link = core.link
     problems = []
     if not link.connected:
-        problems.append("not connected to the gateway")
+        problems.append("not connected to the gateway" + _announced(core))
     elif not link.upstream:
-        problems.append("the gateway is not connected to IB")
+        problems.append("the gateway is not connected to IB" + _announced(core))
     if link.connected and not link.reconciled:
         problems.append(link.reconcile_problem)
     if core.calendar_problem:
         problems.append(core.calendar_problem)
     return problems
+
+
+def _announced(core: Core) -> str:
+    """Words for an absence that the broker announced; empty when it is not one."""
+    window = core.windows.window_at(core.now()) if core.windows else None
+    return f" (the broker's announced reset, until {window.ends_at:%H:%M} UTC)" if window else ""

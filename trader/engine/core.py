@@ -36,7 +36,7 @@ from trader.flatten import FlattenProcedure
 from trader.ledger import Ledger
 from trader.market_data import MarketData
 from trader.orders import Orders
-from trader.session import Session, SessionCalendar
+from trader.session import BrokerWindows, Session, SessionCalendar
 from trader.settings import Settings
 from trader.statistics import Statistics
 from trader.strategy.api import Strategy
@@ -61,6 +61,7 @@ class Core:
         calendar: SessionCalendar,
         clock: Clock,
         run_id: str,
+        windows: BrokerWindows | None = None,
     ) -> None:
         self.settings = settings
         self.instruments = instruments
@@ -68,6 +69,7 @@ class Core:
         self.calendar = calendar
         self.clock = clock
         self.run_id = run_id
+        self.windows = windows
         self.started_ns = clock.monotonic_ns()
         # durable
         self.orders = Orders()

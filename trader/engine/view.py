@@ -67,6 +67,7 @@ def snapshot(core: Core) -> Snapshot:
         starts=dict(core.starts),
         previous_exit_clean=core.previous_exit_clean,
         panic_completed=core.panic_completed,
+        reauthentication_due_at=core.windows.next_authentication(now) if core.windows else None,
         starts_today=dict(core.starts_today),
         session_elapsed_s=core.statistics.session_elapsed_s,
         session_available_s=core.statistics.session_available_s,
