@@ -67,11 +67,10 @@ def status_view(snapshot: Snapshot) -> RenderableType:
 
 def header_panel(snapshot: Snapshot) -> Panel:
     """State, mode, account, session and uptime, and every problem on a line of its own."""
-    top = Table.grid(expand=True, padding=(0, 1))
-    top.add_column(no_wrap=True)
-    top.add_column(justify="right", no_wrap=True)
-    top.add_row(_state_text(snapshot), _identity_text(snapshot))
-    top.add_row(_session_text(snapshot), Text(f"up {span((snapshot.at - snapshot.started_at).total_seconds())}", "dim"))
+    uptime = Text(f"up {span((snapshot.at - snapshot.started_at).total_seconds())}", "dim")
+    top = Group(
+        _both_ends(_state_text(snapshot), _identity_text(snapshot)), _both_ends(_session_text(snapshot), uptime)
+    )
     notes = Table.grid(padding=(0, 1))
     for mark, note, style in _notes(snapshot):
         notes.add_row(Text(mark, f"bold {style}"), Text(note, style))
@@ -81,6 +80,15 @@ def header_panel(snapshot: Snapshot) -> Panel:
         title="[bold]ibkr-trading[/]", title_align="left", subtitle=stamp, subtitle_align="right",
         border_style=STATE_STYLES[snapshot.trading_state], box=box.ROUNDED, padding=(0, 1),
     )  # fmt: skip
+
+
+def _both_ends(left: Text, right: Text) -> Table:
+    """One line; a grid of its own, so that a long text of one line does not shorten the other line's."""
+    line = Table.grid(expand=True, padding=(0, 1))
+    line.add_column(no_wrap=True)
+    line.add_column(justify="right", no_wrap=True)
+    line.add_row(left, right)
+    return line
 
 
 def _state_text(snapshot: Snapshot) -> Text:

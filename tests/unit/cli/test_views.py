@@ -29,6 +29,12 @@ def test_nothing_is_cut_off_from_eighty_columns_on(make_snapshot: Make, width: i
     assert max(len(line) for line in drawn.splitlines()) <= width
 
 
+def test_a_long_account_does_not_shorten_the_line_of_the_session(make_snapshot: Make) -> None:
+    drawn = draw(make_snapshot(account="DU1234567890 (paper)", strategy="opening_range"), 80)
+    assert "session open, closes in 3 h 07 min" in drawn
+    assert "…" not in drawn
+
+
 def test_a_wide_terminal_gets_two_panels_side_by_side(make_snapshot: Make) -> None:
     assert any("Connection" in line and "P&L today" in line for line in draw(make_snapshot(), 100).splitlines())
     assert not any("Connection" in line and "P&L today" in line for line in draw(make_snapshot(), 80).splitlines())
