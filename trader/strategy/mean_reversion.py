@@ -1,9 +1,9 @@
 """Mean reversion: sell what is far above its rolling mean, buy what is far below, leave near the mean.
 
-The mid price is sampled with the first quote of every ``sample_interval_s`` on the clock, so that quotes which
-come a little earlier or later lead to the same samples; the score is the distance of the current
-mid from the mean of the last ``window`` samples, in standard deviations. Everything restarts with each
-session. An example to run and measure, with no claim that it earns money in a real market.
+The mid price that prevails at every ``sample_interval_s`` of the clock is a sample; the score is the distance of
+the current mid from the mean of the last ``window`` samples, in standard deviations. Only a mid that changed is
+looked at, so that feeds which repeat quotes and feeds which do not lead to the same decisions. Everything
+restarts with each session. An example to run and measure, with no claim that it earns money in a real market.
 """
 
 from collections.abc import Iterable
@@ -37,13 +37,14 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class _Track:
     """One instrument's window in one session."""
 
-    __slots__ = ("entered_at", "next_sample_at", "session", "statistics")
+    __slots__ = ("entered_at", "mid", "next_sample_at", "session", "statistics")
 
     def __init__(self, window: int) -> None:
         self.statistics = RollingStatistics(window)
         self.session: datetime | None = None
         self.next_sample_at: datetime | None = None
         self.entered_at: datetime | None = None
+        self.mid = 0.0
 
 
 class MeanReversion:
@@ -63,9 +64,14 @@ class MeanReversion:
             track = self._tracks[quote.symbol] = _Track(self.parameters.window)
         if track.session != view.session_closes_at:
             self._restart(track, view)
-        if track.next_sample_at is None or quote.at >= track.next_sample_at:
-            track.statistics.add((quote.bid + quote.ask) / 2.0)
-            track.next_sample_at = quote.at + self._interval - (quote.at - EPOCH) % self._interval
+        mid = (quote.bid + quote.ask) / 2.0
+        if mid == track.mid:
+            return ()
+        if track.next_sample_at is None:
+            track.next_sample_at = self._grid_after(quote.at)
+        elif quote.at >= track.next_sample_at:
+            self._sample(track, quote.at)
+        track.mid = mid
         if len(track.statistics) < self.parameters.window:
             return ()
         held = view.targets.get(quote.symbol, ZERO)
@@ -78,15 +84,27 @@ class MeanReversion:
         track.statistics.clear()
         track.session = view.session_closes_at
         track.next_sample_at = track.entered_at = None
+        track.mid = 0.0
+
+    def _grid_after(self, moment: datetime) -> datetime:
+        return moment + self._interval - (moment - EPOCH) % self._interval
+
+    def _sample(self, track: _Track, now: datetime) -> None:
+        """Add the mid that prevailed, once for every point of the grid that passed with it."""
+        assert track.next_sample_at is not None
+        passed = (now - track.next_sample_at) // self._interval + 1
+        for _ in range(min(passed, self.parameters.window)):
+            track.statistics.add(track.mid)
+        track.next_sample_at = self._grid_after(now)
 
     def _enter(self, track: _Track, quote: Quote, view: MarketView) -> Iterable[Target]:
         mean, deviation = track.statistics.mean, track.statistics.deviation
-        distance = quote.mid - mean
+        distance = track.mid - mean
         if abs(distance) < self.parameters.entry_score * deviation or deviation == 0.0:
             return ()
         if abs(distance) < self.parameters.min_edge_ratio * mean + (quote.ask - quote.bid):
             return ()
-        quantity = self._quantity(quote.mid, view.instruments[quote.symbol], view.capital)
+        quantity = self._quantity(track.mid, view.instruments[quote.symbol], view.capital)
         if quantity == 0:
             return ()
         track.entered_at = quote.at
@@ -95,7 +113,7 @@ class MeanReversion:
         return (Target(quote.symbol, target, f"{score:+.2f} deviations from the mean of {mean:.4f}"),)
 
     def _leave(self, track: _Track, quote: Quote, held: Decimal) -> Iterable[Target]:
-        distance = (quote.mid - track.statistics.mean) * (1 if held > 0 else -1)
+        distance = (track.mid - track.statistics.mean) * (1 if held > 0 else -1)
         if distance >= -self.parameters.exit_score * track.statistics.deviation:
             return (Target(quote.symbol, ZERO, "back at the mean"),)
         if track.entered_at is None:
