@@ -1,5 +1,6 @@
 """Real processes: a simulated gateway, the service, and the commands a person types."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -13,9 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
-from trader.clock import NANOSECONDS_PER_SECOND, SystemClock
+from trader.clock import NANOSECONDS_PER_SECOND, AnchoredClock, SystemClock
 from trader.control import ControlClient
 from trader.control_messages import Command, ControlError
+from trader.events import AnyDurableFact, AnyFact, BrokerStateReceived
+from trader.gateway.ib import IbGateway
+from trader.journal import JournalReader
+from trader.settings_file import load_settings
 from trader.snapshot import Snapshot
 
 DEADLINE_S = 30.0
@@ -41,6 +46,20 @@ class Buyer:
         return []
 
 
+class Turner(Buyer):
+    """Holds a position in every instrument for some seconds of the market's time, then none, and so on."""
+
+    name = "turner"
+
+    def __init__(self, quantity=100, period_s=10):
+        super().__init__(quantity)
+        self.period_s = period_s
+
+    def on_quote(self, quote, view):
+        holds = int(quote.at.timestamp() // self.period_s) % 2
+        return [Target(quote.symbol, self.quantity * holds, "turn")]
+
+
 class Raiser(Buyer):
     name = "raiser"
 
@@ -55,8 +74,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(check: Callable[[], Any], what: str) -> Any:
-    """The first true answer of ``check``; fails after DEADLINE_S with ``what`` was waited for."""
+def eventually(check: Callable[[], Any], what: str, more: Callable[[], str] = str) -> Any:
+    """The first true answer of ``check``; fails after DEADLINE_S with ``what`` was waited for and ``more``."""
     clock = SystemClock()
     deadline_ns = clock.monotonic_ns() + int(DEADLINE_S * NANOSECONDS_PER_SECOND)
     while clock.monotonic_ns() < deadline_ns:
@@ -64,7 +83,7 @@ def eventually(check: Callable[[], Any], what: str) -> Any:
         if answer:
             return answer
         time.sleep(POLL_S)
-    pytest.fail(f"waited {DEADLINE_S:.0f} s for: {what}")
+    pytest.fail(f"waited {DEADLINE_S:.0f} s for: {what}\n{more()}")
 
 
 class Rig:
@@ -114,6 +133,10 @@ class Rig:
             capture_output=True, text=True, timeout=90, env=self.environment, check=False,
         )  # fmt: skip
 
+    def ask(self, command: Command, **arguments: str) -> None:
+        """Tell the service something, as the commands do; fails when it refuses."""
+        ControlClient(self.folder / "state" / "control.sock", 5.0).call(command, **arguments)
+
     def snapshot(self) -> Snapshot | None:
         """What the service says of itself; None when nobody answers."""
         try:
@@ -128,7 +151,27 @@ class Rig:
             snapshot = self.snapshot()
             return snapshot if snapshot is not None and condition(snapshot) else None
 
-        return eventually(holds, f"{what}\n{self.log()[-3000:]}")  # type: ignore[no-any-return]
+        return eventually(holds, what, lambda: self.log()[-3000:])  # type: ignore[no-any-return]
+
+    def facts(self) -> list[AnyDurableFact]:
+        """What the journal holds, also while the service writes it."""
+        with JournalReader.open(f"sqlite:///{self.folder}/state/journal.db") as journal:
+            return [fact for _, fact in journal.read()]
+
+    def broker_state(self) -> BrokerStateReceived:
+        """What the simulated broker holds, asked over a connection of the test's own."""
+
+        async def ask() -> BrokerStateReceived:
+            def ignore(fact: AnyFact) -> None: ...
+
+            gateway = IbGateway(load_settings(self.config), {}, AnchoredClock(), ignore, client_id=77)
+            await gateway.connect_once()
+            try:
+                return await gateway.broker_state("a test")
+            finally:
+                await gateway.close()
+
+        return asyncio.run(ask())
 
     def log(self) -> str:
         path = self.folder / "service.log"

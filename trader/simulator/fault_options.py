@@ -27,7 +27,7 @@ LinkFaultKind = Literal[
 
 
 class LinkFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Something that happens to the link ``at_s`` seconds after the start and lasts ``duration_s``.
+    """Something that happens to the link ``at_s`` seconds after time began to run and lasts ``duration_s``.
 
     disconnect: sockets are dropped and new ones refused. stall: connected, and silent. upstream_lost: 1100,
     then 1101 with ``data_lost`` (subscriptions are gone) or 1102. farm_flap: 2103, then 2104, and the

@@ -37,8 +37,10 @@ Play = Callable[["SimulatedGatewayServer", LinkFault], Coroutine[Any, Any, None]
 
 
 async def play_link_faults(server: "SimulatedGatewayServer") -> None:
-    """Start every link fault when its time has come; returns when all have ended."""
+    """Start every link fault when its time has come, counted from when time began to run; returns at their end."""
     loop = asyncio.get_running_loop()
+    while not server.gateway.clock.running:
+        await asyncio.sleep(POLL_S)
     started_s = loop.time()
     waiting = len(server.faults.link)
     try:
