@@ -44,6 +44,7 @@ def on_connected(core: Core, step: Step, event: BrokerConnectedReceived) -> None
     link.connected = link.upstream = True
     link.client_id, link.server_version = event.client_id, event.server_version
     link.clock_offset_s = event.clock_offset_s
+    link.account = core.settings.account or next(iter(event.accounts), "")
     link.believed_from_ns = core.clock.monotonic_ns()
     step.emit(OrderIdsReserved(at=event.at, next_order_id=max(event.next_valid_id, core.orders.next_order_id)))
     ask(core, step, "connected")

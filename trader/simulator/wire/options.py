@@ -46,7 +46,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     bar_subscriptions: int = 100
     write_buffer_max_bytes: int = 32 * 1024 * 1024
     handshake_timeout_s: float = 30.0
-    account_refresh_s: float = 5.0
+    account_refresh_s: float = 1.0
     pnl_refresh_s: float = 1.0
     exit_at_end: bool = False
 
