@@ -136,10 +136,10 @@ def _stale_quote(terms: OrderTerms, c: RiskContext) -> str | None:
 def _price_collar(terms: OrderTerms, c: RiskContext) -> str | None:
     if c.quote is None or terms.limit_price is None:
         return None
-    touch = c.quote.touch(terms.side)
-    beyond = (float(terms.limit_price) / touch - 1.0) * terms.side.sign
-    if beyond > c.limits.price_collar_ratio:
-        return f"{terms.limit_price} is {beyond:.1%} through the touch of {touch:g}"
+    touch = Decimal(repr(c.quote.touch(terms.side)))
+    beyond = (terms.limit_price - touch) * terms.side.sign
+    if beyond > touch * Decimal(repr(c.limits.price_collar_ratio)):
+        return f"{terms.limit_price} is {beyond / touch:.1%} through the touch of {touch}"
     return None
 
 

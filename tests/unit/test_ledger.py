@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trader.contracts import Instrument, Side
+from trader.contracts import ZERO, Instrument, Side
 from trader.events import (
     CommissionBooked,
     CommissionLine,
@@ -63,7 +63,7 @@ def pay(ledger: Ledger, exec_id: str, amount: str, currency: str = "USD") -> Non
     ledger.apply(CommissionBooked(at=NOW, line=CommissionLine(exec_id=exec_id, amount=D(amount), currency=currency)))
 
 
-def roll(ledger: Ledger, unrealized: Decimal | None = D(0)) -> None:
+def roll(ledger: Ledger, unrealized: Decimal | None = ZERO) -> None:
     ledger.apply(SessionOpened(at=NOW, calendar="X", session="s", opened_at=NOW, closes_at=NOW, unrealized=unrealized))
 
 
