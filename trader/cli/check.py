@@ -7,18 +7,18 @@ be used, 2 when it cannot.
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 import yaml
 
+from trader.journal import JournalError, require_address
 from trader.schedule import ScheduleError, fire_times
 from trader.session import BrokerWindows, BrokerWindowsError, CalendarError, SessionCalendar
 from trader.settings import Settings
 from trader.settings_file import (
     ConfigurationError,
-    Problem,
     SecretError,
     config_hash,
     effective_settings,
@@ -27,12 +27,20 @@ from trader.settings_file import (
     reference,
 )
 from trader.settings_file.document import read_document
-from trader.settings_file.problems import KeyPath
+from trader.settings_file.problems import KeyPath, in_order
 from trader.strategy.loader import StrategyError, load_strategy
 
 EXIT_UNUSABLE = 2
 SOME_DAY = datetime(2026, 1, 5, tzinfo=UTC)
-PART_ERRORS = (CalendarError, ScheduleError, BrokerWindowsError, StrategyError, SecretError, ValueError)
+PART_ERRORS = (
+    CalendarError,
+    ScheduleError,
+    BrokerWindowsError,
+    JournalError,
+    StrategyError,
+    SecretError,
+    ValueError,
+)
 
 
 def register(parent: typer.Typer) -> None:
@@ -40,36 +48,63 @@ def register(parent: typer.Typer) -> None:
     parent.command("check")(check_command)
 
 
+class Part(NamedTuple):
+    """What a setting names by name or by file. ``attempt`` finds out whether it is there, by the settings ``keys``."""
+
+    path: KeyPath
+    attempt: Callable[[], Any]
+    keys: tuple[str, ...]
+
+
 def check(file: Path) -> Settings:
     """The settings in ``file``, with the parts they name tried too; raises ConfigurationError with every problem."""
-    settings = load_settings(file)
+    try:
+        settings, problems = load_settings(file), []
+    except ConfigurationError as error:
+        if error.rest is None:
+            raise
+        settings, problems = error.rest, list(error.problems)
+    wrong = tuple(problem.key for problem in problems)
     document = read_document(file)
-    problems: list[Problem] = []
-    for path, attempt in _parts(settings):
+    for part in _parts(settings):
+        if any(key.startswith(part.keys) for key in wrong):
+            continue  # its settings are not those of the file
         try:
-            attempt()
+            part.attempt()
         except PART_ERRORS as error:
-            problems.append(document.problem(path, " ".join(str(error).split())))
+            problems.append(document.problem(part.path, " ".join(str(error).split())))
     if problems:
-        raise ConfigurationError(problems)
+        raise ConfigurationError(in_order(problems))
     return settings
 
 
-def _parts(settings: Settings) -> Iterator[tuple[KeyPath, Callable[[], Any]]]:
-    """What the settings name by name or by file, and how to find out whether it is there."""
-    session, strategy = settings.session, settings.strategy
+def _parts(settings: Settings) -> Iterator[Part]:
+    session, strategy, token_file = settings.session, settings.strategy, settings.tracing.otlp_token_file
     symbols = [item.symbol for item in settings.instruments]
-    yield ("session", "calendar"), lambda: SessionCalendar.load(session.calendar, session.calendar_file)
-    yield (
+    yield Part(
+        ("session", "calendar"),
+        lambda: SessionCalendar.load(session.calendar, session.calendar_file),
+        ("session.calendar",),
+    )
+    yield Part(
         ("session", "broker_region"),
         lambda: BrokerWindows.load(session.broker_region, session.broker_windows_file),
+        ("session.broker",),
     )
-    yield ("strategy", "name"), lambda: load_strategy(strategy, symbols)
-    yield ("strategy", "schedule_time_zone"), lambda: _require_zone(strategy.schedule_time_zone)
+    yield Part(
+        ("strategy", "name"),
+        lambda: load_strategy(strategy, symbols),
+        ("strategy.name", "strategy.parameters", "strategy.capital", "instruments"),
+    )
+    zone = strategy.schedule_time_zone
+    yield Part(("strategy", "schedule_time_zone"), lambda: _require_zone(zone), ("strategy.schedule_time_zone",))
     if strategy.schedule:
-        yield ("strategy", "schedule"), lambda: fire_times(strategy.schedule, "UTC", SOME_DAY)
-    if settings.tracing.otlp_token_file:
-        yield ("tracing", "otlp_token_file"), lambda: read_secret(settings.tracing.otlp_token_file or Path())
+        yield Part(
+            ("strategy", "schedule"), lambda: fire_times(strategy.schedule, "UTC", SOME_DAY), ("strategy.schedule",)
+        )
+    yield Part(("journal", "url"), lambda: require_address(settings.journal.url), ("journal.url",))
+    if token_file is not None:
+        yield Part(("tracing", "otlp_token_file"), lambda: read_secret(token_file), ("tracing.otlp_token_file",))
 
 
 def _require_zone(name: str) -> None:

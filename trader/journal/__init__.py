@@ -5,7 +5,7 @@ are never changed or removed; one process writes, any number read. What cannot b
 ``JournalError`` whose text is one sentence: what, where, what to do.
 """
 
-from trader.journal.api import Durability, Journal, JournalReader
+from trader.journal.api import Durability, Journal, JournalReader, require_address
 from trader.journal.errors import (
     JournalDamaged,
     JournalError,
@@ -30,4 +30,5 @@ __all__ = [
     "JournalUnavailable",
     "MemoryJournal",
     "NullJournal",
+    "require_address",
 ]

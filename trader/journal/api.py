@@ -76,3 +76,10 @@ class Journal(JournalReader):
     @abstractmethod
     def append(self, facts: Sequence[DurableFact]) -> None:
         """Write ``facts`` in one transaction: all or, with a JournalError, none."""
+
+
+def require_address(url: str) -> None:
+    """Raise JournalError unless ``url`` is the address of a journal, whether there is one or not."""
+    from trader.journal.backends import backend_for
+
+    backend_for(url)

@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    from trader.settings import Settings
 
 KeyPath = tuple[str | int, ...]
 
@@ -22,11 +26,21 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class ConfigurationError(Exception):
-    """The configuration cannot be used; ``problems`` lists everything that is wrong with it."""
+    """The configuration cannot be used; ``problems`` lists everything that is wrong with it.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    ``rest`` is what it says without the values that are wrong, to look for further problems in and for nothing
+    else; None when nothing is left.
+    """
+
+    def __init__(self, problems: Sequence[Problem], rest: "Settings | None" = None) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
+        self.rest = rest
+
+
+def in_order(problems: Sequence[Problem]) -> list[Problem]:
+    """As they stand in the file."""
+    return sorted(problems, key=lambda problem: (problem.line or 0, problem.key))
 
 
 def dotted(path: KeyPath) -> str:

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from trader.settings import Settings
 from trader.settings_file.document import Document, read_document
 from trader.settings_file.paths import resolve_paths, socket_problem
-from trader.settings_file.problems import ConfigurationError, KeyPath, Problem
+from trader.settings_file.problems import ConfigurationError, KeyPath, Problem, in_order
 from trader.settings_file.schema import field_at, section_of, takes
 from trader.settings_file.wording import sentence, shown
 
@@ -35,17 +35,16 @@ def load_settings(path: Path) -> Settings:
         if too_long:
             problems.append(document.problem(("control", "socket"), too_long))
     if problems or settings is None:
-        raise ConfigurationError(sorted(problems, key=lambda problem: (problem.line or 0, problem.key)))
+        raise ConfigurationError(in_order(problems), settings)
     return settings
 
 
 def _judge(document: Document) -> tuple[Settings | None, list[Problem]]:
-    """Settings when the values are valid, and what is wrong with them when they are not."""
+    """Settings without the values that are wrong, when anything is left, and what is wrong with those."""
     values = copy.deepcopy(document.values)
     problems = _flags_for_numbers(document, values, ())
-    if problems:
-        return None, [*problems, *_rounds(document, values)[1]]
-    return _rounds(document, values)
+    settings, more = _rounds(document, values)
+    return settings, [*problems, *more]
 
 
 def _rounds(document: Document, values: Any) -> tuple[Settings | None, list[Problem]]:
@@ -65,7 +64,7 @@ def _rounds(document: Document, values: Any) -> tuple[Settings | None, list[Prob
             for path in sorted({path for path, _ in fresh}, key=str, reverse=True):
                 _set_aside(values, path)
         else:
-            return (None if problems else settings), problems
+            return settings, problems
     return None, problems
 
 
@@ -75,10 +74,16 @@ def _path(detail: ErrorDetails) -> KeyPath:
 
 def _caused(path: KeyPath, detail: ErrorDetails, set_aside: set[KeyPath]) -> bool:
     """Whether an error was reported before, or says only that a value which was set aside is gone."""
-    if path in set_aside:
+    if path in set_aside or _counts_wrong_items(detail):
         return True
     is_contradiction = detail["type"] == "value_error" and isinstance(detail["input"], dict)
     return is_contradiction and any(gone[:-1] == path and _holds_a_value(gone) for gone in set_aside)
+
+
+def _counts_wrong_items(detail: ErrorDetails) -> bool:
+    """Whether a list is too short only because its items are wrong, which is told of each of them."""
+    items = detail["input"]
+    return detail["type"] == "too_short" and isinstance(items, (list, tuple)) and len(items) > 0
 
 
 def _holds_a_value(path: KeyPath) -> bool:
@@ -104,6 +109,7 @@ def _problems(document: Document, path: KeyPath, detail: ErrorDetails) -> list[P
 def _set_aside(values: Any, path: KeyPath) -> None:
     """Take the value at ``path`` out, so that its default takes its place; an item of a list gets a stand-in."""
     if not path:
+        _set_contradictions_aside(values)
         return
     inside = values
     for part in path[:-1]:
@@ -120,6 +126,18 @@ def _set_aside(values: Any, path: KeyPath) -> None:
             inside[last] = str(inside[last])
         else:
             del inside[last]
+
+
+def _set_contradictions_aside(values: Any) -> None:
+    """Take out what sections can only contradict each other in: mode and account, and symbols listed twice."""
+    if not isinstance(values, dict):
+        return
+    values.pop("mode", None)
+    values.pop("account", None)
+    instruments = values.get("instruments")
+    if isinstance(instruments, list):
+        by_symbol = {str(item["symbol"] if isinstance(item, dict) else item): item for item in instruments}
+        values["instruments"] = list(by_symbol.values())
 
 
 def _flags_for_numbers(document: Document, values: Any, path: KeyPath) -> list[Problem]:

@@ -36,6 +36,27 @@ def test_it_masks_what_is_secret_in_the_settings_in_force(app: typer.Typer, tmp_
     assert "hunter2" not in result.output
 
 
+def test_a_wrong_value_does_not_hide_a_part_that_is_not_there(app: typer.Typer, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "mode: live\n"
+        "instruments: [AAPL]\n"
+        "session: {calendar: NYSE, flatten_before_close_s: soon}\n"
+        "strategy: {name: nonsense, schedule_time_zone: 3}\n"
+        "journal: {url: 'mysql://books'}\n"
+    )
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert result.exit_code == 2
+    assert [line.split(": ")[1] for line in result.output.splitlines()[1:]] == [
+        "account",
+        "session.calendar",
+        "session.flatten_before_close_s",
+        "strategy.name",
+        "strategy.schedule_time_zone",
+        "journal.url",
+    ]
+
+
 def test_it_names_each_part_that_is_not_there(app: typer.Typer, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(

@@ -57,6 +57,11 @@ def test_it_reads_a_ticker_that_yaml_would_take_for_a_flag(tmp_path: Path) -> No
     assert [item.symbol for item in settings.instruments] == ["ON", "NO", "Y"]
 
 
+def test_it_does_not_call_a_list_empty_whose_items_are_wrong(tmp_path: Path) -> None:
+    problems = problems_of(tmp_path, "instruments: [{symbol: [1]}]\n")
+    assert [problem.key for problem in problems] == ["instruments[0].symbol"]
+
+
 def test_it_names_every_problem_at_once_with_its_line(tmp_path: Path) -> None:
     text = """\
 mode: live
