@@ -12,10 +12,13 @@ from trader.events import FillBooked, SignalChanged
 from trader.replay import ReplayResult, run_replay
 from trader.settings import Settings, StrategySettings
 from trader.settings_file import ConfigurationError
+from trader.simulator.faults import load_faults
 from trader.simulator.recorded import COLUMNS
 from trader.strategy.loader import StrategyError, load_strategy
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
+RECORDED_DAY = EXAMPLES / "recorded_day.yaml"
+FAULTS = EXAMPLES / "faults.yaml"
 OWN_STRATEGY = "own_strategy:OpeningRange"
 OPENS_AT = datetime(2013, 10, 7, 13, 30, tzinfo=UTC)
 # Bids in cents: what a minute is worth. The first two minutes are the opening range.
@@ -65,13 +68,22 @@ def test_the_own_strategy_refuses_parameters_that_make_no_sense(parameters: dict
         load_strategy(StrategySettings(name=OWN_STRATEGY, parameters=parameters), ["SPY"])
 
 
-@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda file: file.name)
-def test_every_example_configuration_can_be_used(file: Path) -> None:
+def test_the_example_configuration_can_be_used() -> None:
     try:
-        check(file)
+        check(RECORDED_DAY)
     except ConfigurationError as error:
         pytest.fail(str(error))
 
 
-def test_every_python_file_of_the_examples_is_tried_here() -> None:
-    assert {file.name for file in EXAMPLES.glob("*.py")} == {"own_strategy.py"}
+def test_the_example_of_faults_can_be_used() -> None:
+    faults = load_faults(FAULTS)
+    assert [item.kind for item in faults.link] == ["upstream_lost", "stall", "restart"]
+    assert faults.reject_ratio > 0
+
+
+def test_every_file_of_the_examples_is_tried_here() -> None:
+    assert {file.name for file in EXAMPLES.iterdir() if file.is_file()} == {
+        RECORDED_DAY.name,
+        FAULTS.name,
+        "own_strategy.py",
+    }
