@@ -32,23 +32,30 @@ def load_strategy(settings: StrategySettings, symbols: Collection[str]) -> Strat
         strategy = factory(**settings.parameters)
     except (TypeError, ValueError) as error:
         raise StrategyError(f"strategy {settings.name} does not accept its parameters: {error}") from error
+    except Exception as error:
+        raise StrategyError(f"strategy {settings.name} cannot be built: {error!r}") from error
     _require_protocol(strategy, settings.name)
     return cast(Strategy, strategy)
 
 
 def _find(name: str) -> Callable[..., Any]:
     for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        return cast(Callable[..., Any], entry.load())
+        return cast(Callable[..., Any], _imported(name, entry.load))
     module_name, _, attribute = name.partition(":")
     if not attribute:
         known = ", ".join(sorted(BUILT_IN))
         raise StrategyError(f"there is no strategy {name!r}; built in are {known}, or name it package.module:Class")
+    module = _imported(name, lambda: importlib.import_module(module_name))
+    if not hasattr(module, attribute):
+        raise StrategyError(f"strategy {name}: module {module_name} has no {attribute}")
+    return cast(Callable[..., Any], getattr(module, attribute))
+
+
+def _imported(name: str, load: Callable[[], Any]) -> Any:
     try:
-        return cast(Callable[..., Any], getattr(importlib.import_module(module_name), attribute))
-    except ImportError as error:
-        raise StrategyError(f"strategy {name}: module {module_name} cannot be imported ({error})") from error
-    except AttributeError as error:
-        raise StrategyError(f"strategy {name}: module {module_name} has no {attribute}") from error
+        return load()
+    except Exception as error:
+        raise StrategyError(f"strategy {name}: its module cannot be imported ({error!r})") from error
 
 
 def _require_protocol(strategy: object, name: str) -> None:
