@@ -14,6 +14,7 @@ import msgspec
 
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
+FUTURES_MONTHS: Final = "FGHJKMNQUVXZ"
 
 
 class Side(StrEnum):
@@ -87,6 +88,16 @@ class Instrument(msgspec.Struct, frozen=True, gc=False):
     multiplier: Decimal = ONE
     tick_size: Decimal = Decimal("0.01")
     con_id: int = 0
+
+    @property
+    def market_name(self) -> str:
+        """What a recorded market calls it: a stock's symbol, ``ESH6`` for a future, ``EUR.USD`` for currencies."""
+        root = self.ib_symbol or self.symbol
+        if self.security_type is SecurityType.CASH:
+            return f"{root.partition('.')[0]}.{self.currency}"
+        if self.security_type is SecurityType.FUTURE:
+            return f"{root}{FUTURES_MONTHS[int(self.expiry[4:6]) - 1]}{self.expiry[3]}"
+        return root
 
     def round_price(self, price: float | Decimal, side: Side | None = None) -> Decimal:
         """``price`` on the instrument's tick grid: down for a buy, up for a sell, else to the nearest."""

@@ -6,7 +6,7 @@ ends the service with one sentence when it fails.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +22,7 @@ from observability.stack import ObservabilityStack, build
 from observability.tracing import TracingUnavailable
 from trader import systemd_notify
 from trader.clock import NANOSECONDS_PER_SECOND, AnchoredClock, Clock, SystemClock
-from trader.contracts import TradingMode, TradingState
+from trader.contracts import Instrument, TradingMode, TradingState
 from trader.control import ControlServer
 from trader.control_messages import Command, ControlError, Request, Response, answer_question, unknown_command
 from trader.engine import Engine
@@ -143,9 +143,7 @@ class Service:
         self._journal = Journal.open(settings.journal.url, settings.journal.durability, clock)
         try:
             history = self._restore()
-            recorder = settings.recorder
-            if recorder.directory is not None:
-                self._recorder = Recorder(recorder.directory, clock, recorder.max_file_bytes, recorder.keep_days)
+            self._recorder = self._begin_recording(instruments.values())
             tap = self._recorder.observe if self._recorder else None
             self.loop = TradingLoop(
                 self.engine, self._journal, self._observability.observers.publish, self._done.set, tap
@@ -157,6 +155,13 @@ class Service:
         except BaseException:
             self._journal.close()
             raise
+
+    def _begin_recording(self, instruments: Iterable[Instrument]) -> Recorder | None:
+        wanted = self.settings.recorder
+        if wanted.directory is None:
+            return None
+        names = {item.symbol: item.market_name for item in instruments}
+        return Recorder(wanted.directory, self._clock, wanted.max_file_bytes, wanted.keep_days, names)
 
     def _restore(self) -> History:
         history = History()

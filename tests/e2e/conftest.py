@@ -60,6 +60,13 @@ class Turner(Buyer):
         return [Target(quote.symbol, self.quantity * holds, "turn")]
 
 
+class Everything(Buyer):
+    """Wants a fixed position in every instrument."""
+
+    def on_quote(self, quote, view):
+        return [Target(quote.symbol, self.quantity, "always")]
+
+
 class Raiser(Buyer):
     name = "raiser"
 

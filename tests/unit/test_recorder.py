@@ -60,6 +60,14 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def test_a_recording_names_what_it_holds_as_a_recorded_market_does(tmp_path: Path) -> None:
+    recording = Recorder(tmp_path, ManualClock(START), 1_000_000, 30, {"ES": "ESH6"})
+    recording.observe(quote(0.1, "ES", 6000.25, 6000.5))
+    recording.observe(quote(0.2, "SPY", 167.56, 167.58))
+    recording.close()
+    assert [row.split(",")[1] for row in read(tmp_path / "market-2013-10-07.csv.gz")] == ["ESH6", "SPY"]
+
+
 def test_a_second_becomes_one_row_a_symbol(tmp_path: Path, recorder: Open) -> None:
     recording = recorder()
     for fact in (

@@ -24,6 +24,7 @@ from trader.events import (
     ServiceStopped,
     SessionClosed,
     SessionOpened,
+    SessionValued,
     SignalChanged,
     TradingStateChanged,
 )
@@ -82,18 +83,20 @@ def fact_line(fact: AnyDurableFact) -> str:
 
 def _lifecycle_line(
     fact: ServiceStarted | ServiceStopped | TradingStateChanged | SessionOpened | SessionClosed | PanicCompleted
-    | SignalChanged | OrderIdsReserved | MismatchFound | ReconciliationFinished,
+    | SessionValued | SignalChanged | OrderIdsReserved | MismatchFound | ReconciliationFinished,
 ) -> str:  # fmt: skip
     match fact:
         case ServiceStarted():
             before = "" if fact.previous_exit_clean else ", after an end that was not clean"
-            return f"{fact.version}, {fact.mode} {fact.account}, {fact.reason}{before}, run {fact.run_id}"
+            return f"{fact.version}, {' '.join(filter(None, (fact.mode, fact.account)))}, {fact.reason}{before}, run {fact.run_id}"
         case ServiceStopped():
             return f"{'clean' if fact.clean else 'not clean'}: {fact.reason}, run {fact.run_id}"
         case TradingStateChanged():
             return f"{fact.old} → {fact.new} by {fact.source}: {fact.reason}"
         case SessionOpened():
             return f"{fact.calendar} {fact.session}, closes {fact.closes_at:%Y-%m-%d %H:%M} UTC"
+        case SessionValued():
+            return f"positions worth {fact.unrealized:+.2f} above cost"
         case SessionClosed():
             return f"{fact.calendar} {fact.session}, {_session_result(fact)}"
         case PanicCompleted():

@@ -9,8 +9,10 @@ seconds are dropped and counted. When the disk fails, recording stops, is said o
 import logging
 import queue
 import threading
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias
 
 from trader.clock import Clock
@@ -39,18 +41,30 @@ class FinishedSecond:
         self.quotes = quotes
         self.trades = trades
 
-    def rows(self) -> list[Row]:
-        symbols = sorted(self.quotes.keys() | self.trades.keys())
-        return [(self.starts_at, symbol, self.quotes.get(symbol), self.trades.get(symbol)) for symbol in symbols]
+    def rows(self, names: Mapping[str, str]) -> list[Row]:
+        """One row for each symbol, by the name that ``names`` gives it, if any."""
+        named = sorted((names.get(symbol, symbol), symbol) for symbol in self.quotes.keys() | self.trades.keys())
+        return [(self.starts_at, name, self.quotes.get(symbol), self.trades.get(symbol)) for name, symbol in named]
 
 
 class Recorder:
-    """An observer of facts; ``observe`` costs under 1 µs and never waits."""
+    """An observer of facts; ``observe`` costs under 1 µs and never waits.
 
-    def __init__(self, directory: Path, clock: Clock, max_file_bytes: int, keep_days: int) -> None:
+    ``names`` are those that a recorded market uses, by the service's symbols, where they differ.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        clock: Clock,
+        max_file_bytes: int,
+        keep_days: int,
+        names: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Make ``directory`` if need be; a disk that cannot be written is said and stops recording, no more."""
         self.dropped_seconds = 0
         self.stopped_reason: str | None = None
+        self._names = names
         self._files = RecordingFiles(directory, max_file_bytes, keep_days)
         self._begin(_second_of(clock.now()))
         self._queue: queue.Queue[FinishedSecond | threading.Event | None] = queue.Queue(QUEUE_MAX_SECONDS)
@@ -122,7 +136,7 @@ class Recorder:
             return
         try:
             if isinstance(item, FinishedSecond):
-                self._files.write(item.rows())
+                self._files.write(item.rows(self._names))
             elif item is None:
                 self._files.close()
             else:

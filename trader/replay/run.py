@@ -53,8 +53,7 @@ def run_replay(
     watch = stopwatch or SystemClock()
     started_ns = watch.monotonic_ns()
     market = setup.open_market(files)
-    symbols = market.contracts
-    chosen = settings or setup.default_settings(symbols)
+    chosen = settings or setup.default_settings(market.contracts, market.start)
     replay = _Replay(market, chosen, latency, seed)
     try:
         replay.run()

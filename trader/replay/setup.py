@@ -36,8 +36,8 @@ def open_market(files: Sequence[Path]) -> RecordedMarket:
         raise ReplayError(str(error)) from error
 
 
-def default_settings(symbols: Collection[str]) -> Settings:
-    """The defaults, trading everything that the files hold."""
+def default_settings(symbols: Collection[str], first: datetime) -> Settings:
+    """The defaults, trading everything that the files hold; ``first`` is the time of their first row."""
     if not symbols:
         raise ReplayError("the files hold no rows, so there is nothing to replay")
     if len(symbols) > SYMBOLS_MAX:
@@ -45,7 +45,24 @@ def default_settings(symbols: Collection[str]) -> Settings:
             f"the files hold {len(symbols)} symbols, more than the {SYMBOLS_MAX} that can be traded at once; "
             "name those to trade in a configuration (--config)"
         )
-    return Settings(instruments=tuple(InstrumentSettings(symbol=symbol) for symbol in sorted(symbols)))
+    book = ContractBook(symbols, first.date())
+    return Settings(instruments=tuple(_as_configured(symbol, book.by_key(symbol)) for symbol in sorted(symbols)))
+
+
+def _as_configured(name: str, contract: ListedContract | None) -> InstrumentSettings:
+    """How a configuration would name ``contract``, which a recording calls ``name``."""
+    if contract is None or contract.security_type is SecurityType.STOCK:
+        return InstrumentSettings(symbol=name)
+    return InstrumentSettings(
+        symbol=name,
+        security_type=contract.security_type,
+        exchange=contract.exchange,
+        currency=contract.currency,
+        expiry=contract.expiry,
+        ib_symbol=contract.symbol,
+        multiplier=contract.multiplier,
+        tick_size=contract.tick_size,
+    )
 
 
 def load_calendar(settings: Settings) -> SessionCalendar:
