@@ -52,6 +52,7 @@ from trader.events import (
     ServiceStopped,
     SessionClosed,
     SessionOpened,
+    SessionValued,
     StopRequested,
     TimerElapsed,
     TradeReceived,
@@ -156,6 +157,10 @@ def describe_lifecycle(fact: LifecycleFact) -> Entry | None:
         case SessionOpened():
             return info(
                 f"session {fact.session} of {fact.calendar} open until {fact.closes_at.astimezone(UTC):%H:%M:%S} UTC"
+            )
+        case SessionValued():
+            return info(
+                f"positions are worth {fact.unrealized:+.2f} above cost: the session's P&L counts from here"
             )
         case SessionClosed():
             return _session_closed(fact)

@@ -61,6 +61,7 @@ from trader.events import (
     ServiceStopped,
     SessionClosed,
     SessionOpened,
+    SessionValued,
     SignalChanged,
     StopRequested,
     StrategyFailed,
@@ -84,6 +85,7 @@ LifecycleFact: TypeAlias = (
     | ReloadFinished
     | ObserverFailed
     | SessionOpened
+    | SessionValued
     | SessionClosed
     | StopRequested
 )

@@ -74,6 +74,7 @@ from trader.events import (
     ServiceStopped,
     SessionClosed,
     SessionOpened,
+    SessionValued,
     SignalChanged,
     StopRequested,
     StrategyFailed,
@@ -187,6 +188,7 @@ class Instruments:
                 | ServiceStopped()
                 | ReadinessChanged()
                 | SessionOpened()
+                | SessionValued()
                 | SessionClosed()
                 | StopRequested()
             ):

@@ -23,6 +23,7 @@ from trader.events import (
     PositionAdopted,
     PositionLine,
     SessionOpened,
+    SessionValued,
 )
 
 COST_STEP: Final = Decimal("1e-8")
@@ -232,7 +233,10 @@ class Ledger:
     def pnl_base(
         self, marks: Mapping[str, Decimal | None], rates: Mapping[str, Decimal], *, session: bool
     ) -> Pnl | None:
-        """P&L of all currencies in the base currency; None when a needed exchange rate is not known."""
+        """P&L of all currencies in the base currency; None when a needed exchange rate is not known.
+
+        A session's unrealized part is None also while it is not known what positions were worth when it began.
+        """
         parts: list[tuple[Pnl, Decimal]] = []
         for currency in self.currencies():
             pnl = self.pnl(currency, marks, session=session)
@@ -250,6 +254,8 @@ class Ledger:
                 unrealized += pnl.unrealized * rate
         if session and unrealized is not None and self.unrealized_at_open is not None:
             unrealized -= self.unrealized_at_open
+        elif session and self.positions():
+            unrealized = None
         return Pnl(
             realized=sum((p.realized * r for p, r in parts), ZERO),
             unrealized=unrealized,
@@ -272,6 +278,8 @@ class Ledger:
                 self._adopted_ids.add(base_exec_id(fact.line.exec_id))
             case SessionOpened():
                 self._roll(fact)
+            case SessionValued():
+                self.unrealized_at_open = fact.unrealized
             case _:
                 pass
 
@@ -293,6 +301,7 @@ class Ledger:
         return book
 
     def _adopt(self, line: PositionLine) -> None:
+        self.unrealized_at_open = None  # what was gained or lost on it before is not this session's
         book = self._book(line.instrument)
         self._adopted_ids.update(book.fills_before, book.fills)
         book.adopt(line)

@@ -151,6 +151,7 @@ def _follow(core: Core, step: Step, wanted: FlattenStep) -> None:
 def on_timer(core: Core, step: Step, event: TimerElapsed) -> None:
     now, now_ns = event.at, event.monotonic_ns
     sessions.follow(core, step, now)
+    sessions.value(core, step)
     _order_deadlines(core, step, now, now_ns)
     if core.link.connected:
         if core.panic is not None:

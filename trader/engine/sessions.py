@@ -9,7 +9,7 @@ from typing import Final
 
 from trader.contracts import ZERO
 from trader.engine.core import Core, Step
-from trader.events import SessionClosed, SessionOpened
+from trader.events import SessionClosed, SessionOpened, SessionValued
 from trader.session import CalendarExpired, Session
 
 CLOCKS_DIFFER_MAX: Final = timedelta(minutes=1)
@@ -84,6 +84,15 @@ def _open(core: Core, step: Step, at: datetime, session: Session) -> None:
         )
     )
     core.unmet.update(core.targets)
+
+
+def value(core: Core, step: Step) -> None:
+    """Say what open positions are worth, once it is known, where the session's P&L still waits for it."""
+    if not core.session_name or core.ledger.unrealized_at_open is not None:
+        return
+    total = core.ledger.pnl_base(core.marks(), core.link.rates, session=False)
+    if total is not None and total.unrealized is not None:
+        step.emit(SessionValued(at=core.now(), unrealized=total.unrealized))
 
 
 def in_flatten_window(core: Core) -> bool:

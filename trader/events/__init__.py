@@ -46,6 +46,7 @@ from trader.events.decided import (
     ServiceStopped,
     SessionClosed,
     SessionOpened,
+    SessionValued,
     SignalChanged,
     StrategyFailed,
     TradingStateChanged,
@@ -121,6 +122,7 @@ AnyDurableFact: TypeAlias = (
     | ServiceStopped
     | TradingStateChanged
     | SessionOpened
+    | SessionValued
     | SessionClosed
     | PanicCompleted
     | SignalChanged
@@ -271,6 +273,7 @@ __all__ = [
     "ServiceStopped",
     "SessionClosed",
     "SessionOpened",
+    "SessionValued",
     "SignalChanged",
     "StartReason",
     "StopRequested",

@@ -60,8 +60,8 @@ class SessionOpened(DurableFact, frozen=True, gc=False):
     """A trading session began; the daily loss limit counts from here.
 
     ``unrealized`` is what open positions were worth above cost at that moment, in the base currency; None
-    when it was not known, and then all of it counts as this session's. ``targets_void`` says that positions are
-    not kept overnight: what was wanted in an earlier session is wanted no more.
+    when it was not known, and then a ``SessionValued`` follows as soon as it is. ``targets_void`` says that
+    positions are not kept overnight: what was wanted in an earlier session is wanted no more.
     """
 
     calendar: str
@@ -70,6 +70,15 @@ class SessionOpened(DurableFact, frozen=True, gc=False):
     closes_at: datetime
     unrealized: Decimal | None = None
     targets_void: bool = False
+
+
+class SessionValued(DurableFact, frozen=True, gc=False):
+    """What open positions are worth above cost became known; the session's unrealized P&L counts from here.
+
+    Comes when that was not known as the session opened, or when a position was adopted in it.
+    """
+
+    unrealized: Decimal
 
 
 class SessionClosed(DurableFact, frozen=True, gc=False):

@@ -46,6 +46,7 @@ from trader.events import (
     ServiceStopped,
     SessionClosed,
     SessionOpened,
+    SessionValued,
     SignalChanged,
     StartReason,
     TradingStateChanged,
@@ -300,6 +301,10 @@ ONE_OF_EACH: list[tuple[AnyDurableFact, str]] = [
     (
         SessionOpened(at=START, calendar="XNYS", session="2026-03-02", opened_at=START, closes_at=at(23_400)),
         "XNYS 2026-03-02, closes 2026-03-02 21:00 UTC",
+    ),
+    (
+        SessionValued(at=START, unrealized=Decimal("-12.5")),
+        "positions worth -12.50 above cost",
     ),
     (
         SessionClosed(

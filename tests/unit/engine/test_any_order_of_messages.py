@@ -262,6 +262,7 @@ def durable_state(core: Any) -> dict[str, Any]:
         "next id": core.orders.next_order_id,
         "books": {book.instrument.symbol: book for book in ledger.books()},
         "pnl": [ledger.pnl(currency, {}, session=True) for currency in ledger.currencies()],
+        "baseline": ledger.unrealized_at_open,
         "state": (core.trading_state, core.state_reason, core.panic_completed),
         "targets": core.targets,
         "session": (core.session_name, core.session_opened_at),

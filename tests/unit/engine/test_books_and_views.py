@@ -1,6 +1,7 @@
 """What the engine books and shows: commissions, profit and loss, staleness, the snapshot."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -124,3 +125,43 @@ def test_new_limits_count_from_the_next_order_on(desk: Any) -> None:
     desk.engine.reconfigure(settings)
     desk.want(50, "MSFT")
     assert [fact.rule.value for fact in desk.told("IntentRefused")] == ["order_notional"]
+
+
+def test_what_a_position_lost_before_it_was_adopted_is_not_this_sessions_loss(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk()
+    desk.connect()
+    desk.answer(positions=(desk.position("AAPL", 100, cost="150"),))
+    assert pnl(desk)[1] is None
+    desk.want(50, "MSFT")
+    assert [fact.rule.value for fact in desk.told("IntentRefused")] == ["gross_exposure"], "not known, so no entry"
+    desk.quote()
+    desk.elapse(1)
+    assert [fact.unrealized for fact in desk.told("SessionValued")] == [Decimal("-4999.000")]
+    assert pnl(desk)[1] == 0
+    desk.quote(bid=101.00, ask=101.02)
+    desk.elapse(1)
+    assert pnl(desk)[1] == Decimal("100.000")
+    assert desk.engine.snapshot().trading_state.value == "active"
+    assert len(desk.told("SessionValued")) == 1
+
+
+def test_a_position_kept_overnight_counts_from_the_first_mark_after_a_restart(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(session={"flatten_before_close_s": 0}).ready()
+    desk.hold(100, price="100.00")
+    desk.clock.advance(timedelta(hours=23))
+    later = desk.restart()
+    later.elapse(0)
+    assert later.told("SessionOpened")[0].unrealized is None
+    later.connect()
+    later.answer()
+    later.quote(bid=89.99, ask=90.01)
+    later.elapse(1)
+    assert later.engine.snapshot().trading_state.value == "active"
+    later.quote(bid=74.99, ask=75.01)
+    later.elapse(1)
+    assert pnl(later)[1] == -1500, "not what was lost since it was bought"
+    again = later.restart()
+    again.quote(bid=74.99, ask=75.01)
+    again.elapse(1)
+    assert pnl(again)[1] == -1500, "a restart forgets nothing"
+    assert again.told("SessionValued") == []
