@@ -2,20 +2,24 @@
 
 Rules: the flag comes first, so that nothing opens a position from here on, whatever happens to this command.
 A running service flattens; when there is none, or it does not get there in time, this command does it itself
-with a clientId of its own. Exit code 0 only when the broker says that the account is flat.
+with a clientId of its own. Exit code 0 only when the broker says that the account is flat. A configuration that
+is wrong in what a panic does not need does not stop it; which account is meant, and where, is never guessed.
 """
 
 import asyncio
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from trader.cli.plumbing import DEFAULT_CONFIG, ConfigOption, fail, settings_from
+from trader.cli.plumbing import DEFAULT_CONFIG, EXIT_UNUSABLE, ConfigOption, fail
 from trader.clock import NANOSECONDS_PER_SECOND, AnchoredClock
 from trader.settings import Settings
 
 POLL_S: Final = 0.2
 SERVICE_PATIENCE_S: Final = 15.0
+# Sections and keys that say which account is meant and where it is; "" is the file as a whole.
+DECISIVE: Final = frozenset({"", "mode", "account", "gateway"})
 
 TimeoutOption = Annotated[float, typer.Option("--timeout", min=1, max=600, help="Seconds to flatten in.")]
 FlagOption = Annotated[bool, typer.Option("--flag-only", help="Raise the flag and leave the rest to who watches it.")]
@@ -30,10 +34,34 @@ def panic_command(
     config: ConfigOption = DEFAULT_CONFIG, timeout: TimeoutOption = 60.0, flag_only: FlagOption = False
 ) -> None:
     """Cancel every order, close every position, stay in panic until: trader resume."""
-    settings = settings_from(config)
+    settings = _settings_for_panic(config)
     _raise_flag(settings)
     if not flag_only:
         asyncio.run(_flatten(settings, timeout))
+
+
+def _settings_for_panic(config: Path) -> Settings:
+    """What the configuration says, also when it is wrong in something that a panic can do without."""
+    from trader.settings_file import ConfigurationError, load_settings
+
+    try:
+        return load_settings(config)
+    except ConfigurationError as error:
+        typer.echo(str(error), err=True)
+        if error.rest is None or any(_is_decisive(problem.key) for problem in error.problems):
+            fail(
+                "NO PANIC RAISED: this does not say which account is meant; correct it, or give another file with "
+                "--config, or create the panic flag's file by hand for the running service to see",
+                EXIT_UNUSABLE,
+            )
+        typer.echo("the panic goes on with the rest of the configuration", err=True)
+        return error.rest
+
+
+def _is_decisive(key: str) -> bool:
+    """Whether a mistake there leaves open which account is meant; an unknown section may be a misspelt one of those."""
+    section = key.partition(".")[0].partition("[")[0]
+    return section in DECISIVE or section not in Settings.model_fields
 
 
 def _raise_flag(settings: Settings) -> None:

@@ -28,8 +28,8 @@ class Problem(msgspec.Struct, frozen=True):
 class ConfigurationError(Exception):
     """The configuration cannot be used; ``problems`` lists everything that is wrong with it.
 
-    ``rest`` is what it says without the values that are wrong, to look for further problems in and for nothing
-    else; None when nothing is left.
+    ``rest`` is what it says without the values that are wrong; None when nothing is left. Further problems are looked
+    for in it, and a panic makes do with it; nothing trades by it.
     """
 
     def __init__(self, problems: Sequence[Problem], rest: "Settings | None" = None) -> None:
