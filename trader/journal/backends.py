@@ -130,7 +130,10 @@ class SqliteBackend:
         connection.exec_driver_sql("PRAGMA wal_autocheckpoint=0")
         connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if durability == 'power' else 'NORMAL'}")
         connection.commit()
-        checkpoint(self._path)
+        try:
+            checkpoint(self._path)
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
         self._syncer = LogSyncer(self._path, sync=durability == "process")
 
     def require_disk(self) -> None:
@@ -144,7 +147,9 @@ class SqliteBackend:
             self._syncer.wake()
 
     def explain(self, error: DBAPIError) -> JournalError:
-        original = error.orig
+        return self._explain(error.orig)
+
+    def _explain(self, original: BaseException | None) -> JournalError:
         name: str = getattr(original, "sqlite_errorname", "")
         if name == "SQLITE_FULL":
             return JournalFull(f"no room is left on the disk for the journal {self.where}; free some, then restart")

@@ -4,6 +4,7 @@ Rules: the kernel drops the lock when its holder dies, so a lock is never stale;
 because removing it would let two processes lock two different files of the same name.
 """
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -28,8 +29,9 @@ class FileLock:
             raise JournalLocked(
                 f"the journal {journal} is in use by {who}; stop that service or give this one a journal of its own"
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # the name of the holder is a courtesy: a full disk may refuse it
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         if self._descriptor >= 0:

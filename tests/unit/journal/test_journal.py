@@ -2,11 +2,13 @@
 
 import errno
 import os
+import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -266,6 +268,27 @@ def test_a_full_disk_is_said_and_nothing_is_half_written(path: Path) -> None:
         edit_limit("PRAGMA max_page_count=1000000")
         journal.append([reserved(2)])
         assert [number for number, _ in journal.read()] == [1, 2]
+
+
+@pytest.fixture
+def no_file_grows() -> Iterator[Callable[[], None]]:
+    """From the call on, no file of this process may be written beyond its first bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_journal_on_a_disk_without_room_is_not_opened_and_stays_as_it_is(
+    path: Path, tmp_path: Path, no_file_grows: Callable[[], None]
+) -> None:
+    crashed = tmp_path / "crashed.db"
+    with open_on_file(path) as journal:
+        journal.append([reserved(1)])
+        for end in ("", "-wal"):
+            shutil.copy(f"{path}{end}", f"{crashed}{end}")
+    no_file_grows()
+    with pytest.raises(JournalError, match=r"crashed\.db"):
+        open_on_file(crashed)
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
