@@ -1,6 +1,6 @@
 """Random days: whatever plausible things a broker says, in whatever order, some things always hold.
 
-Nothing raises; the books conserve; no instrument has two live orders of one side; once the broker has answered
+Nothing raises; the books conserve; no order is sent while another one lives on its instrument; once the broker has answered
 everything, we hold what it holds; and the journal alone rebuilds the same state.
 """
 
@@ -40,8 +40,16 @@ class Alive:
         self.filled = 0
 
     @property
+    def symbol(self) -> str:
+        return symbol_of(self.placed)
+
+    @property
     def quantity(self) -> int:
         return int(self.placed.approved.intent.terms.quantity)
+
+
+def symbol_of(placed: Any) -> str:
+    return placed.approved.intent.terms.symbol  # type: ignore[no-any-return]
 
 
 class RandomBroker:
@@ -84,6 +92,8 @@ class RandomBroker:
                     self.end(order)
 
     def placed(self, command: Any) -> None:
+        alive = [order.placed.order_ref for order in self.orders if order.open and order.symbol == symbol_of(command)]
+        assert not alive or command.approved.intent.strategy == "panic", f"{command.order_ref} joins {alive}"
         if not self.connected or self.dice.random() < 0.05:
             failed = OrderSendFailed(at=self.desk.clock.now(), order_ref=command.order_ref, detail="not connected")
             self.desk.send(failed)
