@@ -210,3 +210,14 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         yield rig
     finally:
         rig.end()
+
+
+@pytest.fixture
+def second_rig(tmp_path: Path) -> Iterator[Rig]:
+    """A second service in a folder of its own; its simulator's port is to be given."""
+    (tmp_path / "second").mkdir()
+    rig = Rig(tmp_path / "second")
+    try:
+        yield rig
+    finally:
+        rig.end()

@@ -4,6 +4,7 @@ import json
 import signal
 import sqlite3
 import urllib.request
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
@@ -199,7 +200,7 @@ def test_every_order_in_the_journal_was_intended_before_it_was_sent(rig: Any) ->
     service.send_signal(signal.SIGTERM)
     service.wait(30)
 
-    with sqlite3.connect(rig.folder / "state" / "journal.db") as journal:
+    with closing(sqlite3.connect(rig.folder / "state" / "journal.db")) as journal:
         kinds = [kind for (kind,) in journal.execute("select kind from facts order by seq")]
 
     assert kinds.index("OrderIntended") < kinds.index("OrderStateChanged") < kinds.index("FillBooked")
