@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 
 from trader.clock import ManualClock
-from trader.contracts import Instrument, Quote, Side
+from trader.contracts import Instrument, Quote
 from trader.engine import Engine, Step
 from trader.events import (
     AnyDurableFact,
@@ -396,8 +396,3 @@ def desk() -> Desk:
     made = Desk().ready()
     made.clear()
     return made
-
-
-def terms_of(placed: PlaceOrder) -> tuple[Side, Decimal]:
-    terms = placed.approved.intent.terms
-    return terms.side, terms.quantity

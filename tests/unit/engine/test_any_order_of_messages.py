@@ -1,7 +1,7 @@
 """Random days: whatever plausible things a broker says, in whatever order, some things always hold.
 
-Nothing raises; the books conserve; no order is sent while another one lives on its instrument; once the broker has answered
-everything, we hold what it holds; and the journal alone rebuilds the same state.
+Nothing raises; the books conserve; no order is sent while another one lives on its instrument; once the broker
+has answered everything, we hold what it holds; and the journal alone rebuilds the same state.
 """
 
 import random
