@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -208,7 +209,7 @@ def test_it_refuses_a_file_that_is_not_a_database(path: Path) -> None:
 
 def test_it_refuses_a_database_that_is_not_a_journal(path: Path) -> None:
     path.parent.mkdir()
-    with sqlite3.connect(path) as other:
+    with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE recipes (name)")
     other.close()
     with pytest.raises(JournalDamaged, match="not a journal"):
