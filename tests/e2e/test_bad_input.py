@@ -148,7 +148,7 @@ def test_a_damaged_row_of_the_journal_is_named_and_nothing_is_traded(rig: Any) -
     rig.wait(lambda s: s.positions, "a position")
     service.send_signal(signal.SIGTERM)
     service.wait(30)
-    with closing(sqlite3.connect(rig.folder / "state" / "journal.db")) as journal:
+    with closing(sqlite3.connect(rig.folder / "state" / "journal.db")) as journal, journal:
         journal.execute("update facts set body = 'gone' where seq = 3")
 
     refused = trader(rig, "run", "--config", "config.yaml")

@@ -209,9 +209,8 @@ def test_it_refuses_a_file_that_is_not_a_database(path: Path) -> None:
 
 def test_it_refuses_a_database_that_is_not_a_journal(path: Path) -> None:
     path.parent.mkdir()
-    with closing(sqlite3.connect(path)) as other:
+    with closing(sqlite3.connect(path)) as other, other:
         other.execute("CREATE TABLE recipes (name)")
-    other.close()
     with pytest.raises(JournalDamaged, match="not a journal"):
         open_on_file(path)
 
