@@ -63,6 +63,7 @@ def demo_command(
 
 
 def _demonstrate(options: DemoOptions) -> None:
+    from observability.exporter import ExporterUnavailable
     from trader.clock import AnchoredClock
     from trader.service import USER_ERRORS
 
@@ -71,6 +72,8 @@ def _demonstrate(options: DemoOptions) -> None:
         logs = configure_logging("INFO", AnchoredClock(), stream=log)
         try:
             result = asyncio.run(_run(options, console, logs))
+        except ExporterUnavailable as error:
+            fail(f"{str(error).partition(';')[0]}; another port: --metrics-port N, any free one: 0", EXIT_UNUSABLE)
         except (DemoError, *USER_ERRORS) as error:
             fail(str(error), EXIT_UNUSABLE)
         finally:
@@ -88,6 +91,8 @@ async def _run(options: DemoOptions, console: Console, logs: LogPipeline) -> Dem
         loop.add_signal_handler(number, demo.request_stop)
     source = ", ".join(path.name for path in options.markets) or "a synthetic market"
     console.print(f"trading {source} at {options.speed:g} × real time for {options.duration_s:g} s; Ctrl-C ends it")
+    if options.metrics_port:
+        console.print(f"metrics at http://127.0.0.1:{options.metrics_port}/metrics", highlight=False)
     running = asyncio.create_task(demo.run())
     if console.is_terminal:
         await _draw(demo, running, console)

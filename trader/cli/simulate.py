@@ -45,7 +45,12 @@ def simulate(
     market: Market = None,
     host: Annotated[str, typer.Option(help="An address of this machine's own; others are refused.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 4002,
-    symbols: Annotated[str, typer.Option(help="What the synthetic market quotes.")] = DEFAULT_SYMBOLS,
+    symbols: Annotated[
+        str,
+        typer.Option(
+            help=f"What the synthetic market quotes; default: {DEFAULT_SYMBOLS.replace(',', ', ')}.", show_default=False
+        ),
+    ] = DEFAULT_SYMBOLS,
     seed: Annotated[int, typer.Option(min=0, help="Makes the synthetic market and the ids repeatable.")] = 1,
     speed: Annotated[float, typer.Option(help="Simulated seconds in one real second.")] = 1.0,
     faults: Annotated[Path | None, typer.Option(help="YAML file of what goes wrong.")] = None,
