@@ -159,9 +159,7 @@ def describe_lifecycle(fact: LifecycleFact) -> Entry | None:
                 f"session {fact.session} of {fact.calendar} open until {fact.closes_at.astimezone(UTC):%H:%M:%S} UTC"
             )
         case SessionValued():
-            return info(
-                f"positions are worth {fact.unrealized:+.2f} above cost: the session's P&L counts from here"
-            )
+            return info(f"positions are worth {fact.unrealized:+.2f} above cost: the session's P&L counts from here")
         case SessionClosed():
             return _session_closed(fact)
         case StopRequested():

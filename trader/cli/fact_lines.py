@@ -88,7 +88,8 @@ def _lifecycle_line(
     match fact:
         case ServiceStarted():
             before = "" if fact.previous_exit_clean else ", after an end that was not clean"
-            return f"{fact.version}, {' '.join(filter(None, (fact.mode, fact.account)))}, {fact.reason}{before}, run {fact.run_id}"
+            books = " ".join(filter(None, (fact.mode, fact.account)))
+            return f"{fact.version}, {books}, {fact.reason}{before}, run {fact.run_id}"
         case ServiceStopped():
             return f"{'clean' if fact.clean else 'not clean'}: {fact.reason}, run {fact.run_id}"
         case TradingStateChanged():
