@@ -115,7 +115,9 @@ def _require_zone(name: str) -> None:
 
 
 def check_command(
-    file: Annotated[Path | None, typer.Argument(help="The configuration file.", show_default=False)] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="The configuration file.", show_default=False)
+    ] = None,
     show_reference: Annotated[
         bool, typer.Option("--reference", help="Print the reference of every key instead.")
     ] = False,

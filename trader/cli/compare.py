@@ -21,7 +21,10 @@ def register(parent: typer.Typer) -> None:
 
 
 def compare_command(
-    journal: Annotated[str, typer.Argument(help="Journal (file or URL) of the run over the wire.", show_default=False)],
+    journal: Annotated[
+        str,
+        typer.Argument(metavar="JOURNAL", help="Journal (file or URL) of the run over the wire.", show_default=False),
+    ],
     files: Files,
     config: Config = None,
     as_json: AsJson = False,

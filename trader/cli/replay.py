@@ -24,7 +24,9 @@ from trader.settings_file import ConfigurationError, config_hash, load_settings
 EXIT_DISAGREE: Final = 1
 EXIT_UNUSABLE: Final = 2
 
-Files = Annotated[list[Path], typer.Argument(help="Recorded files (CSV, CSV.gz, Parquet).", show_default=False)]
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE", help="Recorded files (CSV, CSV.gz, Parquet).", show_default=False)
+]
 Config = Annotated[
     Path | None, typer.Option("--config", help="Configuration; without it every recorded symbol is traded.")
 ]

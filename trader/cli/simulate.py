@@ -32,7 +32,9 @@ Market = Annotated[
     list[str] | None,
     typer.Option("--market", help="'synthetic', or a recorded file (CSV, CSV.gz, Parquet); repeat it for more files."),
 ]
-MoreFiles = Annotated[list[str] | None, typer.Argument(help="Further recorded files.", show_default=False)]
+MoreFiles = Annotated[
+    list[str] | None, typer.Argument(metavar="FILE", help="Further recorded files.", show_default=False)
+]
 
 
 def register(app: typer.Typer) -> None:
