@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from trader.cli.plumbing import DEFAULT_CONFIG, ConfigOption, fail, settings_from
+from trader.cli.plumbing import DEFAULT_CONFIG, ConfigOption, fail, settings_to_ask_by
 
 ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why, for the journal.")]
 AcceptOption = Annotated[
@@ -30,7 +30,7 @@ def halt_command(config: ConfigOption = DEFAULT_CONFIG, reason: ReasonOption = "
     from trader.control import ControlClient
     from trader.control_messages import Command, ControlError, NoServiceError
 
-    socket = settings_from(config).control.socket
+    socket = settings_to_ask_by(config, "control", "panic").control.socket
     try:
         answer = ControlClient(socket).call(Command.HALT, reason=reason)
     except NoServiceError as error:
@@ -48,7 +48,7 @@ def resume_command(config: ConfigOption = DEFAULT_CONFIG, accept_positions: Acce
     from trader.control import ControlClient
     from trader.control_messages import Command, ControlError, NoServiceError
 
-    settings = settings_from(config)
+    settings = settings_to_ask_by(config, "control", "panic")
     try:
         answer = ControlClient(settings.control.socket).call(Command.RESUME, accept_positions=accept_positions)
     except NoServiceError as error:

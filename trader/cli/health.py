@@ -2,7 +2,7 @@
 
 import typer
 
-from trader.cli.plumbing import DEFAULT_CONFIG, EXIT_FAILED, ConfigOption, settings_from
+from trader.cli.plumbing import DEFAULT_CONFIG, EXIT_FAILED, ConfigOption, settings_to_ask_by
 
 ANSWER_TIMEOUT_S = 5.0
 
@@ -17,7 +17,7 @@ def health_command(config: ConfigOption = DEFAULT_CONFIG) -> None:
     from trader.control import ControlClient
     from trader.health import check_health
 
-    settings = settings_from(config)
+    settings = settings_to_ask_by(config, "control", "panic", "metrics")
     report = check_health(settings, ControlClient(settings.control.socket, ANSWER_TIMEOUT_S).call)
     typer.echo(report.reason, err=not report.ready)
     raise typer.Exit(0 if report.ready else EXIT_FAILED)

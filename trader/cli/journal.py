@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from trader.cli.plumbing import DEFAULT_CONFIG, ConfigOption, fail, failing, settings_from
+from trader.cli.plumbing import DEFAULT_CONFIG, ConfigOption, fail, failing, settings_to_ask_by
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -117,7 +117,7 @@ def open_journal(config: Path, url: str | None) -> "Iterator[JournalReader]":
     """The journal to read; what is wrong with it ends the command with one sentence."""
     from trader.journal import JournalError, JournalReader
 
-    address = url or settings_from(config).journal.url
+    address = url or settings_to_ask_by(config, "journal").journal.url
     with failing(JournalError), JournalReader.open(address) as journal:
         yield journal
 

@@ -41,3 +41,22 @@ def settings_from(path: Path) -> "Settings":
         return load_settings(path)
     except ConfigurationError as error:
         fail(str(error), EXIT_UNUSABLE)
+
+
+def settings_to_ask_by(path: Path, *needed: str) -> "Settings":
+    """The settings in ``path`` for asking a running service or its journal, which needs little of them.
+
+    The service goes on with its configuration while somebody edits the file, so a mistake outside of the ``needed``
+    sections is said and does not keep anybody from looking or from halting.
+    """
+    from trader.settings import Settings
+    from trader.settings_file import ConfigurationError, load_settings
+
+    try:
+        return load_settings(path)
+    except ConfigurationError as error:
+        sections = {problem.key.partition(".")[0].partition("[")[0] for problem in error.problems}
+        if error.rest is None or sections & set(needed) or not sections <= Settings.model_fields.keys():
+            fail(str(error), EXIT_UNUSABLE)
+        typer.echo(str(error), err=True)
+        return error.rest

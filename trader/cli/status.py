@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from trader.cli.plumbing import DEFAULT_CONFIG, ConfigOption, JsonOption, failing, settings_from
+from trader.cli.plumbing import DEFAULT_CONFIG, ConfigOption, JsonOption, failing, settings_to_ask_by
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -66,7 +66,7 @@ def _show(
 
     from trader.control_messages import ControlError
 
-    socket = settings_from(config).control.socket
+    socket = settings_to_ask_by(config, "control").control.socket
     if interval_s is not None and not as_json:
         _watch(socket, view, interval_s)
         return

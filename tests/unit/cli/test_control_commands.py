@@ -120,6 +120,23 @@ def test_a_configuration_that_cannot_be_read_is_one_message(folder: Path) -> Non
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize("command", ["status", "health", "halt", "resume"])
+def test_a_mistake_elsewhere_in_the_configuration_is_said_and_keeps_nobody_out(
+    config: Path, serve: Serve, make_snapshot: Make, command: str
+) -> None:
+    serve(lambda request: answer_question(request, make_snapshot()) or Response.success())
+    config.write_text(config.read_text() + "risk: {max_open_orders: many}\n")
+    result = run(config, command)
+    assert result.exit_code == 0
+    assert "risk.max_open_orders: must be a whole number" in result.stderr
+
+
+@pytest.mark.parametrize("mistake", ["contrl: {socket: x}\n", "mode: live\ncontrol2: 3\n"])
+def test_a_mistake_that_may_be_about_the_service_asked_is_refused(config: Path, serve: Serve, mistake: str) -> None:
+    config.write_text(config.read_text() + mistake)
+    assert run(config, "halt").exit_code == 2
+
+
 def test_halt_hands_the_reason_over(config: Path, serve: Serve) -> None:
     requests: list[Request] = []
 
