@@ -1,6 +1,7 @@
 """Faults of the link and of reports, as ib_async sees them over a real socket."""
 
 import asyncio
+import socket
 
 import pytest
 from ib_async import LimitOrder, MarketOrder
@@ -103,6 +104,19 @@ async def test_a_stalled_gateway_answers_when_it_goes_on(desk, play):
 async def _stalled(desk):
     while not desk.server.gateway.stalled:
         await asyncio.sleep(0)
+
+
+async def test_the_port_of_a_gateway_that_is_down_refuses_clients_and_goes_to_nobody_else(serve):
+    server = await serve()
+    await server.close_port()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", server.port)
+    with pytest.raises(OSError, match="in use"), socket.socket() as other:
+        other.bind(("127.0.0.1", server.port))
+    await server.open_port()
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_a_restart_drops_clients_rolls_ids_back_and_opens_the_same_port(desk, play, join):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -76,9 +77,12 @@ class Raiser(Buyer):
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, below those that the system gives to connections in the meantime."""
+    for port in random.SystemRandom().sample(range(10_000, 32_000), 100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise AssertionError("every port is in use")
 
 
 def eventually(check: Callable[[], Any], what: str, more: Callable[[], str] = str) -> Any:
@@ -200,6 +204,11 @@ class Rig:
         )  # fmt: skip
         self.processes.append(process)
         return process
+
+
+@pytest.fixture(name="eventually")
+def eventually_fixture() -> Callable[..., Any]:
+    return eventually
 
 
 @pytest.fixture

@@ -159,6 +159,25 @@ def test_a_damaged_row_of_the_journal_is_named_and_nothing_is_traded(rig: Any) -
     assert [line.quantity for line in rig.broker_state().positions] == [Decimal(100)]
 
 
+def test_a_journal_locked_while_it_trades_ends_the_service_before_the_order(rig: Any) -> None:
+    rig.configure(strategy={"name": "own_strategies:Turner"})
+    rig.simulator("--speed", "20")
+    service = rig.service()
+    rig.wait(lambda s: s.activity.fills >= 2, "some fills")
+
+    with sqlite3.connect(rig.folder / "state" / "journal.db") as other:
+        other.execute("begin immediate")
+        assert service.wait(30) == EXIT_UNUSABLE
+        other.rollback()
+
+    assert "journal.db is locked by another program; close that program" in rig.log().splitlines()[-1]
+    known = {fact.order_ref for fact in rig.facts() if isinstance(fact, OrderIntended)}
+    state = rig.broker_state()
+    assert {line.order_ref for line in (*state.open_orders, *state.completed_orders, *state.executions)} <= known
+    rig.service()
+    assert rig.wait(lambda s: s.ready, "ready once it is free").mismatches == {}
+
+
 def test_an_order_whose_fate_is_not_known_is_found_out_and_not_sent_again(rig: Any) -> None:
     faults = rig.folder / "faults.yaml"
     faults.write_text("no_callback_ratio: 1\n")

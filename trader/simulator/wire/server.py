@@ -5,8 +5,10 @@ Rules: it listens on this machine's own addresses and refuses all others. It run
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
+import socket
 from collections.abc import Callable, Coroutine
 from datetime import date
 from typing import Any
@@ -44,6 +46,7 @@ class SimulatedGatewayServer:
         _require_sane(self.options)
         self.market = market
         self._listener: asyncio.Server | None = None
+        self._reserved: socket.socket | None = None
         self._port = self.options.port
         self._tasks: list[asyncio.Task[None]] = []
         self._market_task: asyncio.Task[None] | None = None
@@ -102,6 +105,7 @@ class SimulatedGatewayServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.close_port()
+        self._release_port()
         self.drop_connections()
         # One turn of the loop lets the transports report that they are closed.
         await asyncio.sleep(0)
@@ -114,12 +118,27 @@ class SimulatedGatewayServer:
         except (OSError, OverflowError) as error:
             raise ServerRefused(_why_not(self.host, self._port, error)) from None
         self._port = self._listener.sockets[0].getsockname()[1]
+        self._release_port()
 
     async def close_port(self) -> None:
-        """Refuse further connections; those that are there stay."""
+        """Refuse further connections; those that are there stay, and nobody else gets the port until ``stop``."""
         listener, self._listener = self._listener, None
         if listener is not None:
+            family = listener.sockets[0].family
             listener.close()
+            self._reserve_port(family)
+
+    def _reserve_port(self, family: int) -> None:
+        """Hold the port without listening on it: connections to it are refused, and another program cannot take it."""
+        self._reserved = socket.socket(family, socket.SOCK_STREAM)
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # taken in this very moment: opening the port again will say so
+            self._reserved.bind((self.host, self._port))
+
+    def _release_port(self) -> None:
+        reserved, self._reserved = self._reserved, None
+        if reserved is not None:
+            reserved.close()
 
     def drop_connections(self) -> None:
         """Hang up on every client at once."""
