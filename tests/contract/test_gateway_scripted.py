@@ -140,6 +140,19 @@ class SkippingTimers(LoopTimers):
         await asyncio.sleep(0)
 
 
+class SocketClosingTimers(SkippingTimers):
+    """The socket begins to close in the very turn in which a sleep ends."""
+
+    gateway: IbGateway
+
+    async def sleep(self, delay_s: float) -> None:
+        await super().sleep(delay_s)
+        session = self.gateway._session
+        if session is not None:
+            assert session.wire._transport is not None
+            session.wire._transport.abort()
+
+
 class EagerTimers(LoopTimers):
     """Callbacks that are due within a second or so are due now."""
 
@@ -241,6 +254,20 @@ async def test_a_gateway_that_falls_silent_is_left_within_fifteen_seconds_and_fo
     script.answers.update(ANSWERS)
     again = facts.next(BrokerConnectedReceived)
     await again
+    await gateway.close()
+    await task
+    script.stop()
+
+
+async def test_a_probe_that_falls_due_while_the_socket_closes_is_a_lost_link_and_no_defect() -> None:
+    facts, clock = Facts(), ManualClock(START)
+    timers = SocketClosingTimers(clock)
+    script = ScriptedGateway()
+    gateway = timers.gateway = gateway_at(await script.start(), facts, clock, timers)
+    lost = facts.next(BrokerDisconnectedReceived)
+    task = asyncio.get_running_loop().create_task(gateway.run())
+    done, _ = await asyncio.wait({task, asyncio.ensure_future(lost)}, return_when=asyncio.FIRST_COMPLETED)
+    assert task not in done, task.exception()
     await gateway.close()
     await task
     script.stop()

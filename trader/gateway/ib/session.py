@@ -355,8 +355,9 @@ class Session:
             self.wire.abort()
             detail = f"the gateway has not answered for {silent_s:g} s, though its socket is open"
             self.end(LinkFailure(DisconnectReason.HEARTBEAT_LOST, detail))
-        elif self._heartbeat.probe_due(now_ns):
-            # Past the queues: a probe that waits for its turn would measure our own queue.
+        elif self._heartbeat.probe_due(now_ns) and self.wire.connected:
+            # Past the queues: a probe that waits for its turn would measure our own queue. Not on a socket that is
+            # closing: its loss is about to be told.
             self._pacer.spend()
             self._encoder.reqCurrentTime()
 
