@@ -3,7 +3,7 @@
 Rules: reads only; answers every request on a connection of its own and closes it; a client that does not finish
 its request in ``CONNECTION_S`` is cut off; more than ``MAX_CONNECTIONS`` at a time are refused. A scrape never
 holds the loop for long (see ``render.py``). ``/healthz`` says whether the process makes progress, ``/readyz``
-whether it may open positions, and why not.
+whether it is connected and agrees with the broker, and why not.
 """
 
 import asyncio

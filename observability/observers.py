@@ -44,8 +44,23 @@ class Observers:
         """Add an observer; ValueError when there are already ``MAX_OBSERVERS``."""
         if len(self._guarded) >= MAX_OBSERVERS:
             raise ValueError(f"observer {name!r} is one too many: at most {MAX_OBSERVERS} can be attached")
+        self._guarded.append(self._guard(name, observe))
+
+    def tap(self, name: str, observe: Observe) -> Observe:
+        """``observe`` as a call that never raises, for what is told apart from the published facts."""
+        guarded = self._guard(name, observe)
+
+        def tell(fact: AnyFact) -> None:
+            try:
+                observe(fact)
+            except Exception as error:  # noqa: BLE001 # an observer must never stop trading
+                guarded.failed(fact, error)
+
+        return tell
+
+    def _guard(self, name: str, observe: Observe) -> "_Guarded":
         label = name if name in core.OBSERVERS else OTHER
-        self._guarded.append(_Guarded(name, observe, self._failures.get(label), self._clock))
+        return _Guarded(name, observe, self._failures.get(label), self._clock)
 
     def publish(self, facts: Sequence[AnyFact]) -> None:
         """Tell all observers of ``facts``; never raises because of one."""

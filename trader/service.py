@@ -144,9 +144,10 @@ class Service:
         try:
             history = self._restore()
             self._recorder = self._begin_recording(instruments.values())
-            tap = self._recorder.observe if self._recorder else None
+            observers = self._observability.observers
+            tap = observers.tap("recorder", self._recorder.observe) if self._recorder else None
             self.loop = TradingLoop(
-                self.engine, self._journal, self._observability.observers.publish, self._done.set, tap
+                self.engine, self._journal, observers.publish, self._done.set, tap
             )
             self._gateway = IbGateway(settings, instruments, clock, self.loop.post)
             self.loop.gateway = self._gateway

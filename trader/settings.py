@@ -171,7 +171,7 @@ class RiskSettings(Model):
     max_open_orders: Annotated[int, Field(ge=1, le=500)] = 20
     """Orders working at the same time."""
     daily_loss_limit: Positive = Decimal(2_000)
-    """Loss of a session, after costs, at which trading halts; from the service's own ledger."""
+    """Loss of a session, after costs, from which on only exits are allowed; from the service's own ledger."""
     price_collar_ratio: Annotated[float, Field(gt=0, le=0.5)] = 0.02
     """Largest distance of a limit price from the last good quote, as a share of it."""
 

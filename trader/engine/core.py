@@ -125,6 +125,9 @@ class Core:
             case TradingStateChanged():
                 self.trading_state, self.state_reason = fact.new, fact.reason
                 self.panic_completed = False
+                if fact.new is TradingState.PANIC:
+                    # What was wanted before a forced exit is not bought back by whoever resumes.
+                    self.targets.clear()
             case PanicCompleted():
                 self.panic_completed = True
             case SessionOpened():

@@ -312,3 +312,19 @@ def test_the_panic_needs_no_quote_no_price_and_no_rate(make_desk: Callable[..., 
     desk.elapse(1)
     desk.answer()
     assert closing(desk) == [("SAP", Side.SELL, 5)]
+
+
+def test_a_panic_voids_the_targets_so_that_resuming_buys_nothing_back(desk: Any) -> None:
+    desk.work(100)
+    assert desk.core.targets == {"AAPL": 100}
+    panic(desk)
+    assert desk.core.targets == {}
+    desk.status("Cancelled", order=desk.last)
+    desk.wait(3)
+    desk.answer()
+    assert desk.core.panic_completed
+    desk.clear()
+    resume(desk)
+    assert desk.core.trading_state is TradingState.ACTIVE
+    desk.wait(60)
+    assert desk.placed == []

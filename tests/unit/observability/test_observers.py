@@ -88,3 +88,10 @@ def test_an_observer_with_a_name_of_its_own_is_counted_as_other(
 def test_there_is_a_limit_on_observers(attach: Callable[..., Observers]) -> None:
     with pytest.raises(ValueError, match="one too many"):
         attach(*[(str(number), fail) for number in range(MAX_OBSERVERS + 1)])
+
+
+def test_a_tap_that_raises_is_counted_and_never_reaches_the_caller(
+    attach: Callable[..., Observers], registry: CollectorRegistry, make_fact: Callable[..., Any]
+) -> None:
+    attach().tap("recorder", fail)(make_fact(HaltRequested))
+    assert registry.get_sample_value("trader_observer_failures_total", {"observer": "recorder"}) == 1
