@@ -141,15 +141,23 @@ class SkippingTimers(LoopTimers):
 
 
 class SocketClosingTimers(SkippingTimers):
-    """The socket begins to close in the very turn in which a sleep ends."""
+    """The socket begins to close so many turns of the loop after a sleep ended."""
 
     gateway: IbGateway
 
+    def __init__(self, clock: ManualClock, turns: int) -> None:
+        super().__init__(clock)
+        self.turns = turns
+
     async def sleep(self, delay_s: float) -> None:
         await super().sleep(delay_s)
+        self.close_after(self.turns)
+
+    def close_after(self, turns: int) -> None:
         session = self.gateway._session
-        if session is not None:
-            assert session.wire._transport is not None
+        if turns:
+            asyncio.get_running_loop().call_soon(self.close_after, turns - 1)
+        elif session is not None and session.wire._transport is not None:
             session.wire._transport.abort()
 
 
@@ -259,9 +267,10 @@ async def test_a_gateway_that_falls_silent_is_left_within_fifteen_seconds_and_fo
     script.stop()
 
 
-async def test_a_probe_that_falls_due_while_the_socket_closes_is_a_lost_link_and_no_defect() -> None:
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_probe_that_falls_due_while_the_socket_closes_is_a_lost_link_and_no_defect(turns: int) -> None:
     facts, clock = Facts(), ManualClock(START)
-    timers = SocketClosingTimers(clock)
+    timers = SocketClosingTimers(clock, turns)
     script = ScriptedGateway()
     gateway = timers.gateway = gateway_at(await script.start(), facts, clock, timers)
     lost = facts.next(BrokerDisconnectedReceived)
