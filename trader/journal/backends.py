@@ -5,6 +5,8 @@ A backend touches nothing of an existing journal in ``connect``; ``prepare`` is 
 be one that this version understands.
 """
 
+import contextlib
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any, Protocol
@@ -98,6 +100,10 @@ class SqliteBackend:
                 "correct journal.url or make it for the service's user"
             ) from error
         self._lock = FileLock(path)
+        # The books are their owner's alone; SQLite gives its log the mode of the database. Where the file cannot
+        # be made, opening it says why.
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
 
     def _require_file(self, path: Path) -> None:
         if not path.is_file():

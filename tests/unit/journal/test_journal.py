@@ -366,3 +366,10 @@ def test_a_null_journal_counts_only() -> None:
     journal = NullJournal()
     journal.append([reserved(1), reserved(2)])
     assert (journal.last_sequence, list(journal.read())) == (2, [])
+
+
+def test_only_its_owner_can_read_it(path: Path) -> None:
+    with open_on_file(path) as journal:
+        journal.append([reserved(1)])
+        modes = {file.name: oct(file.stat().st_mode & 0o777) for file in path.parent.glob(path.name + "*")}
+    assert set(modes.values()) == {"0o600"}, modes
