@@ -103,7 +103,6 @@ class Desk:
         self.truth: dict[str, Decimal] = {}
         self.executions: list[ExecutionLine] = []
         self.placed: list[PlaceOrder] = []
-        self.one_live_order_a_side = True
         self._exec_ids = count(1)
         self.engine.restore(self.journal)
         self.take(self.engine.start(StartReason.MANUAL, "0.1", "hash"))
@@ -134,11 +133,18 @@ class Desk:
         for command in step.commands:
             if isinstance(command, PlaceOrder):
                 assert command.order_ref in written, f"{command.order_ref} leaves without its intent"
+                self._check_alone(command)
         self.core.ledger.check()
-        if self.one_live_order_a_side:
-            orders = [order for order in self.core.orders.open() if order.intent and order.intent.strategy != "panic"]
-            live = [(order.symbol, order.side) for order in orders]
-            assert len(live) == len(set(live)), f"two live orders of one side: {live}"
+
+    def _check_alone(self, command: PlaceOrder) -> None:
+        """No order is sent while another of its side lives. (One that was given up may be revived by late news.)"""
+        intent = command.approved.intent
+        beside = [
+            order.order_ref
+            for order in self.core.orders.open_for(intent.terms.symbol)
+            if order.side is intent.terms.side and order.order_ref != command.order_ref
+        ]
+        assert not beside or intent.strategy == "panic", f"{command.order_ref} is sent beside {beside}"
 
     def elapse(self, seconds: float = 0.0) -> Step:
         """Move the clock and let a timer elapse."""
