@@ -106,7 +106,8 @@ class FlattenProcedure:
         if orders:
             self._asked_ns = now_ns
             self._orders_after_ns, self._retry_ns = now_ns + self._retry_ns, min(self._retry_ns * 2, RETRY_MAX_NS)
-            return FlattenStep(orders=orders, note="closing " + (f"{len(orders)} positions" if len(orders) > 1 else "a position"))
+            count = f"{len(orders)} positions" if len(orders) > 1 else "a position"
+            return FlattenStep(orders=orders, note=f"closing {count}")
         if others:
             return FlattenStep(cancel_all=True, note=f"{len(others)} orders are still open")
         self.phase = FlattenPhase.DONE

@@ -146,9 +146,7 @@ class Service:
             self._recorder = self._begin_recording(instruments.values())
             observers = self._observability.observers
             tap = observers.tap("recorder", self._recorder.observe) if self._recorder else None
-            self.loop = TradingLoop(
-                self.engine, self._journal, observers.publish, self._done.set, tap
-            )
+            self.loop = TradingLoop(self.engine, self._journal, observers.publish, self._done.set, tap)
             self._gateway = IbGateway(settings, instruments, clock, self.loop.post)
             self.loop.gateway = self._gateway
             self._start_reason = history.start_reason(VERSION, digest, uptime_s())

@@ -21,7 +21,9 @@ BUILD_INFO: Final = GROUP.gauge(
     Label("config_hash", at_most=1),
     source=Source.SERVICE,
 )
-READY: Final = GROUP.gauge("trader_ready", "1 when the service is connected to IB and agrees with it, so that it can trade, else 0.")
+READY: Final = GROUP.gauge(
+    "trader_ready", "1 when the service is connected to IB and agrees with it, so that it can trade, else 0."
+)
 MODE: Final = GROUP.gauge(
     "trader_mode", "1 for the mode that the service runs in, 0 for the others.", Label("mode", tuple(TradingMode))
 )

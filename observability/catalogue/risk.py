@@ -44,7 +44,10 @@ COMMISSIONS_MISSING: Final = GROUP.gauge(
 EQUITY: Final = GROUP.gauge("trader_equity", "Equity of the account.", BASE_CURRENCY, unit="currency")
 DRAWDOWN: Final = GROUP.gauge("trader_drawdown_ratio", "Fall from the highest equity, over it.", unit="ratio")
 DAILY_LOSS_LIMIT: Final = GROUP.gauge(
-    "trader_daily_loss_limit", "The loss in a session from which on only exits are allowed.", BASE_CURRENCY, unit="currency"
+    "trader_daily_loss_limit",
+    "The loss in a session from which on only exits are allowed.",
+    BASE_CURRENCY,
+    unit="currency",
 )
 EXPOSURE: Final = GROUP.gauge(
     "trader_exposure", "Market value of the positions.", BASE_CURRENCY, Label("kind", EXPOSURES), unit="currency"

@@ -123,11 +123,7 @@ class Core:
             case SignalChanged():
                 self.targets[fact.symbol] = fact.target
             case TradingStateChanged():
-                self.trading_state, self.state_reason = fact.new, fact.reason
-                self.panic_completed = False
-                if fact.new is TradingState.PANIC:
-                    # What was wanted before a forced exit is not bought back by whoever resumes.
-                    self.targets.clear()
+                self._change_trading_state(fact)
             case PanicCompleted():
                 self.panic_completed = True
             case SessionOpened():
@@ -156,6 +152,13 @@ class Core:
                 self._forget_volatile(fact.order_ref)
             case _:
                 pass
+
+    def _change_trading_state(self, fact: TradingStateChanged) -> None:
+        self.trading_state, self.state_reason = fact.new, fact.reason
+        self.panic_completed = False
+        if fact.new is TradingState.PANIC:
+            # What was wanted before a forced exit is not bought back by whoever resumes.
+            self.targets.clear()
 
     def _count_start(self, fact: ServiceStarted) -> None:
         self.starts[fact.reason] = self.starts.get(fact.reason, 0) + 1
