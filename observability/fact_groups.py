@@ -30,6 +30,7 @@ from trader.events import (
     HeartbeatReceived,
     IntentRefused,
     MarketDataModeReceived,
+    MetricsScraped,
     MismatchFound,
     ObserverFailed,
     OpenOrderReceived,
@@ -40,12 +41,17 @@ from trader.events import (
     OrderIntended,
     OrderSendFailed,
     OrderSent,
+    OrdersJournaled,
     OrderStateChanged,
     OrderStatusReceived,
     PacingWaited,
     PanicCompleted,
     PanicRequested,
     PanicStepped,
+    PolicyAlertsReceived,
+    PolicyChanged,
+    PolicyOverridden,
+    PolicyOverrideRequested,
     PositionAdopted,
     PositionReceived,
     QuoteReceived,
@@ -77,6 +83,7 @@ HotFact: TypeAlias = QuoteReceived | TradeReceived
 
 LifecycleFact: TypeAlias = (
     TimerElapsed
+    | MetricsScraped
     | ScheduleFired
     | ServiceStarted
     | ServiceStopped
@@ -96,6 +103,10 @@ ControlFact: TypeAlias = (
     | HaltRequested
     | ReduceOnlyRequested
     | ResumeRequested
+    | PolicyAlertsReceived
+    | PolicyOverrideRequested
+    | PolicyChanged
+    | PolicyOverridden
 )
 
 LinkFact: TypeAlias = (
@@ -126,6 +137,7 @@ DecisionFact: TypeAlias = SignalChanged | DecisionMade | IntentRefused | Strateg
 
 OrderFact: TypeAlias = (
     OrderIntended
+    | OrdersJournaled
     | OrderSent
     | OrderSendFailed
     | OrderAcknowledged

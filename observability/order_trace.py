@@ -20,6 +20,7 @@ from trader.events import (
     OrderIntended,
     OrderSendFailed,
     OrderSent,
+    OrdersJournaled,
     OrderStateChanged,
 )
 
@@ -55,6 +56,7 @@ class OrderTrace:
     order_ref: str
     intended: OrderIntended
     decision: DecisionMade | None = None
+    journaled: OrdersJournaled | None = None
     sent_at_ns: int | None = None
     tick_at_ns: int | None = None
     steps: list[Step] = field(default_factory=list)
@@ -101,20 +103,49 @@ class OrderTrace:
         return found
 
     def sent(self, fact: OrderSent) -> None:
-        """Place the tick and the decision by the monotonic readings, back from the hand-over.
+        """Place what led to the hand-over by its monotonic readings, counted from the moment of the intent.
 
         The hand-over's fact may carry the time at which the step began, which is before the intent's.
         """
-        sent_ns = max(unix_ns(fact.at), unix_ns(self.intended.at))
-        took_ns = max(0, fact.sent_ns - self.intended.approved.intent.decided_ns)
-        tick_ns = sent_ns - took_ns
-        decided_ns = tick_ns
+        zero_ns = self._zero_ns(fact)
+        tick_ns, sent_ns = self.intended.approved.intent.decided_ns, fact.sent_ns
+        boundaries = self._boundaries(tick_ns, sent_ns)
+        start_ns = min(tick_ns, sent_ns)
+        for name, told_ns in boundaries:
+            end_ns = max(start_ns, min(told_ns, sent_ns))
+            self._add(Step(name, zero_ns + start_ns, zero_ns + end_ns))
+            start_ns = end_ns
+        self.sent_at_ns, self.tick_at_ns = zero_ns + sent_ns, zero_ns + min(tick_ns, sent_ns)
+        self._tick()
+
+    def _zero_ns(self, fact: OrderSent) -> int:
+        """Unix time of the monotonic clock's zero."""
+        intended_ns = unix_ns(self.intended.at)
+        if len(self.intended.risk_ns) == 2:
+            return intended_ns - self.intended.risk_ns[1]
+        return max(unix_ns(fact.at), intended_ns) - fact.sent_ns
+
+    def _boundaries(self, tick_ns: int, sent_ns: int) -> list[tuple[str, int]]:
+        """The stretches between tick and hand-over by name, each with its end; what was not timed is not told apart."""
+        found: list[tuple[str, int]] = []
+        if len(self.intended.risk_ns) == 2:
+            asked_ns, approved_ns = self.intended.risk_ns
+            found += [("decide", asked_ns), ("risk", approved_ns)]
+        elif self.decision is not None:
+            found.append(("decide and risk", tick_ns + nanoseconds(self.decision.duration_s)))
+        if self.journaled is not None:
+            found += [("prepare", self.journaled.started_ns), ("journal", self.journaled.ended_ns)]
+        return [*found, ("submit", sent_ns)]
+
+    def _tick(self) -> None:
+        assert self.tick_at_ns is not None
+        intent = self.intended.approved.intent
+        told: dict[str, Attribute] = {"symbol": intent.terms.symbol}
+        if intent.reference_price is not None:
+            told["price"] = intent.reference_price
         if self.decision is not None:
-            decided_ns = min(sent_ns, tick_ns + nanoseconds(self.decision.duration_s))
-            age: dict[str, Attribute] = {"data_age_s": self.decision.data_age_s}
-            self._add(Step("decide", tick_ns, decided_ns, age))
-        self._add(Step("risk, journal and submit", decided_ns, sent_ns))
-        self.sent_at_ns, self.tick_at_ns = sent_ns, tick_ns
+            told["data_age_s"] = self.decision.data_age_s
+        self._add(Step("tick", self.tick_at_ns, self.tick_at_ns, told))
 
     def acknowledged(self, fact: OrderAcknowledged) -> None:
         start_ns = self._after_sent(unix_ns(fact.at))

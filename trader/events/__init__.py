@@ -38,6 +38,8 @@ from trader.events.decided import (
     OrderStateChanged,
     PanicCompleted,
     PanicStepped,
+    PolicyChanged,
+    PolicyOverridden,
     PositionAdopted,
     QuoteStalenessChanged,
     ReadinessChanged,
@@ -52,12 +54,14 @@ from trader.events.decided import (
 )
 from trader.events.lines import (
     AccountValue,
+    AlertLine,
     Approved,
     CommissionLine,
     ExecutionLine,
     Intent,
     OrderLine,
     OrderTerms,
+    PolicyAlert,
     PositionLine,
 )
 from trader.events.received import (
@@ -76,13 +80,17 @@ from trader.events.received import (
     HeartbeatMissedReceived,
     HeartbeatReceived,
     MarketDataModeReceived,
+    MetricsScraped,
     ObserverFailed,
     OpenOrderReceived,
     OrderSendFailed,
     OrderSent,
+    OrdersJournaled,
     OrderStatusReceived,
     PacingWaited,
     PanicRequested,
+    PolicyAlertsReceived,
+    PolicyOverrideRequested,
     PositionReceived,
     QuoteReceived,
     ReduceOnlyRequested,
@@ -109,6 +117,7 @@ from trader.events.vocabulary import (
     OrderOutcome,
     OrderState,
     OrderTrigger,
+    PolicyState,
     RequestKind,
     RequestOutcome,
     RiskRule,
@@ -120,6 +129,8 @@ AnyDurableFact: TypeAlias = (
     ServiceStarted
     | ServiceStopped
     | TradingStateChanged
+    | PolicyChanged
+    | PolicyOverridden
     | SessionOpened
     | SessionClosed
     | PanicCompleted
@@ -145,6 +156,9 @@ AnyFact: TypeAlias = (
     | HaltRequested
     | ReduceOnlyRequested
     | ResumeRequested
+    | PolicyAlertsReceived
+    | PolicyOverrideRequested
+    | MetricsScraped
     | StopRequested
     | ReloadFinished
     | ObserverFailed
@@ -167,6 +181,7 @@ AnyFact: TypeAlias = (
     | MarketDataModeReceived
     | AccountValuesReceived
     | PositionReceived
+    | OrdersJournaled
     | OrderSent
     | OrderSendFailed
     | OrderStatusReceived
@@ -188,6 +203,7 @@ AnyFact: TypeAlias = (
 __all__ = [
     "AccountValue",
     "AccountValuesReceived",
+    "AlertLine",
     "AnyDurableFact",
     "AnyFact",
     "Approved",
@@ -227,6 +243,7 @@ __all__ = [
     "IntentRefused",
     "MarketDataMode",
     "MarketDataModeReceived",
+    "MetricsScraped",
     "MismatchFound",
     "MismatchKind",
     "ObserverFailed",
@@ -245,11 +262,18 @@ __all__ = [
     "OrderStatusReceived",
     "OrderTerms",
     "OrderTrigger",
+    "OrdersJournaled",
     "PacingWaited",
     "PanicCompleted",
     "PanicRequested",
     "PanicStepped",
     "PlaceOrder",
+    "PolicyAlert",
+    "PolicyAlertsReceived",
+    "PolicyChanged",
+    "PolicyOverridden",
+    "PolicyOverrideRequested",
+    "PolicyState",
     "PositionAdopted",
     "PositionLine",
     "PositionReceived",
