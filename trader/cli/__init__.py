@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "journal": "trader.cli.journal",
     "metrics": "trader.cli.metrics",
     "calendar": "trader.cli.calendar",
+    "stack": "trader.cli.stack",
 }
 
 
