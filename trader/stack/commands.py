@@ -1,7 +1,7 @@
 """The command lines of the stack's programs.
 
-Rules: loopback only, no clustering, nothing outside the given folder. node_exporter's systemd collector is switched
-on where systemd runs, because elsewhere it fails at every scrape.
+Rules: loopback only, no clustering, nothing outside the given folder. node_exporter's systemd collector is
+switched on where systemd runs and off elsewhere, because there it fails at every scrape.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from trader.stack.files import duration
 
 SYSTEMD_RUNS: Final = Path("/run/systemd/system")
 SYSTEM_BUS: Final = Path("/run/dbus/system_bus_socket")
-SYSTEMD_UNITS: Final = r"(trader.*|ibgateway.*|backup.*)\.(service|timer)"
+SYSTEMD_UNITS: Final = "ibkr-.+"
 
 
 def prometheus(program: Path, folder: Path, port: int, retention: str, resend_s: float) -> list[str]:
@@ -49,13 +49,14 @@ def node_exporter(program: Path, textfiles: Path, port: int) -> list[str]:
         f"--collector.textfile.directory={textfiles}",
         "--log.level=warn",
     ]
-    if systemd_runs():
-        command += [
-            "--collector.systemd",
-            "--collector.systemd.enable-restarts-metrics",
-            f"--collector.systemd.unit-include={SYSTEMD_UNITS}",
-        ]
-    return command
+    if not systemd_runs():
+        return [*command, "--no-collector.systemd"]
+    return [
+        *command,
+        "--collector.systemd",
+        "--collector.systemd.enable-restarts-metrics",
+        f"--collector.systemd.unit-include={SYSTEMD_UNITS}",
+    ]
 
 
 def systemd_runs() -> bool:
