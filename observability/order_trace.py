@@ -108,14 +108,12 @@ class OrderTrace:
         The hand-over's fact may carry the time at which the step began, which is before the intent's.
         """
         zero_ns = self._zero_ns(fact)
-        tick_ns, sent_ns = self.intended.approved.intent.decided_ns, fact.sent_ns
-        boundaries = self._boundaries(tick_ns, sent_ns)
-        start_ns = min(tick_ns, sent_ns)
-        for name, told_ns in boundaries:
-            end_ns = max(start_ns, min(told_ns, sent_ns))
-            self._add(Step(name, zero_ns + start_ns, zero_ns + end_ns))
-            start_ns = end_ns
-        self.sent_at_ns, self.tick_at_ns = zero_ns + sent_ns, zero_ns + min(tick_ns, sent_ns)
+        sent_ns = fact.sent_ns
+        tick_ns = min(self.intended.approved.intent.decided_ns, sent_ns)
+        for name, start_ns, end_ns in self._stretches(tick_ns, sent_ns):
+            first_ns, last_ns = (zero_ns + max(tick_ns, min(told_ns, sent_ns)) for told_ns in (start_ns, end_ns))
+            self._add(Step(name, first_ns, last_ns))
+        self.sent_at_ns, self.tick_at_ns = zero_ns + sent_ns, zero_ns + tick_ns
         self._tick()
 
     def _zero_ns(self, fact: OrderSent) -> int:
@@ -125,17 +123,20 @@ class OrderTrace:
             return intended_ns - self.intended.risk_ns[1]
         return max(unix_ns(fact.at), intended_ns) - fact.sent_ns
 
-    def _boundaries(self, tick_ns: int, sent_ns: int) -> list[tuple[str, int]]:
-        """The stretches between tick and hand-over by name, each with its end; what was not timed is not told apart."""
-        found: list[tuple[str, int]] = []
+    def _stretches(self, tick_ns: int, sent_ns: int) -> list[tuple[str, int, int]]:
+        """What was done between tick and hand-over: name, start, end. What was not timed is not told apart."""
+        found: list[tuple[str, int, int]] = []
+        ready_ns = tick_ns
         if len(self.intended.risk_ns) == 2:
-            asked_ns, approved_ns = self.intended.risk_ns
-            found += [("decide", asked_ns), ("risk", approved_ns)]
+            asked_ns, ready_ns = self.intended.risk_ns
+            found += [("decide", tick_ns, asked_ns), ("risk", asked_ns, ready_ns)]
         elif self.decision is not None:
-            found.append(("decide and risk", tick_ns + nanoseconds(self.decision.duration_s)))
+            ready_ns = tick_ns + nanoseconds(self.decision.duration_s)
+            found.append(("decide and risk", tick_ns, ready_ns))
         if self.journaled is not None:
-            found += [("prepare", self.journaled.started_ns), ("journal", self.journaled.ended_ns)]
-        return [*found, ("submit", sent_ns)]
+            found.append(("journal", self.journaled.started_ns, self.journaled.ended_ns))
+            ready_ns = self.journaled.ended_ns
+        return [*found, ("submit", ready_ns, sent_ns)]
 
     def _tick(self) -> None:
         assert self.tick_at_ns is not None
