@@ -99,13 +99,14 @@ def run_stack(options: "StackOptions", duration_s: float | None) -> None:
     """Run a stack to its end, and show it; ends the command with a sentence when it cannot run."""
     from rich.console import Console
 
-    from trader.session import CalendarError
+    from trader.session import BrokerWindowsError, CalendarError
     from trader.stack import StackError
+    from trader.textfile import TextfileError
 
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     try:
         asyncio.run(_run(options, duration_s, Console()))
-    except (StackError, CalendarError) as error:
+    except (BrokerWindowsError, CalendarError, StackError, TextfileError) as error:
         fail(str(error), EXIT_UNUSABLE)
     except OSError as error:
         fail(f"{options.folder}: cannot be used: {error}", EXIT_FAILED)

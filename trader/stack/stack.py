@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from trader.clock import Clock, SystemClock
-from trader.session import BrokerWindows, SessionCalendar
+from trader.session import BrokerWindows, CalendarError, SessionCalendar
 from trader.session.calendar import ALWAYS
 from trader.stack import commands
 from trader.stack.children import Child, free_port
@@ -29,6 +29,7 @@ from trader.stack.files import copy_rules, read_yaml, render_alertmanager, rende
 from trader.stack.inbox import RECEIVERS, Inbox
 from trader.stack.programs import ROOT, Programs, find_programs
 from trader.stack.session_file import write_session_file
+from trader.textfile import TextfileError
 
 ALERTS_FOLDER: Final = ROOT / "alerts"
 SESSION_REFRESH_S: Final = 30.0
@@ -216,7 +217,7 @@ class Stack:
     async def _keep_announcing(self) -> None:
         while True:
             await asyncio.sleep(SESSION_REFRESH_S)
-            with suppress(OSError):
+            with suppress(CalendarError, TextfileError):
                 self._announce_session()
 
     # -- asking
