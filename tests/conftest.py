@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from trader.clock import ManualClock
+from trader.stack import Programs, ProgramsMissing, Release, find_programs
 
 # A failing example is printed with the blob that reproduces it; no deadline, because machines differ in speed.
 settings.register_profile(
@@ -39,3 +40,25 @@ def seed(request: pytest.FixtureRequest) -> int:
 def manual_clock() -> ManualClock:
     """A clock that stands at Monday 2013-10-07 15:00 UTC until a test moves it."""
     return ManualClock(IN_SESSION)
+
+
+@pytest.fixture(scope="session")
+def programs() -> Programs:
+    """Prometheus, promtool, Alertmanager, amtool and node_exporter; the test is skipped where they cannot be had."""
+    try:
+        return find_programs()
+    except ProgramsMissing as error:
+        pytest.skip(str(error))
+
+
+# Programs of other releases than this machine's run when their packages are only unpacked.
+RELEASES = {"here": None, "trixie": Release("trixie"), "sid": Release("sid")}
+
+
+@pytest.fixture(scope="session", params=RELEASES)
+def programs_of_release(request: pytest.FixtureRequest) -> Programs:
+    """The programs of this machine, of Debian trixie and of Debian sid; skipped where they cannot be had."""
+    try:
+        return find_programs(release=RELEASES[request.param])
+    except ProgramsMissing as error:
+        pytest.skip(str(error))

@@ -14,11 +14,11 @@ from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from trader.clock import Clock, SystemClock
+from trader.clock import NANOSECONDS_PER_SECOND, Clock, SystemClock
 from trader.session import BrokerWindows, CalendarError, SessionCalendar
 from trader.session.calendar import ALWAYS
 from trader.stack import commands
@@ -34,9 +34,11 @@ from trader.textfile import TextfileError
 ALERTS_FOLDER: Final = ROOT / "alerts"
 SESSION_REFRESH_S: Final = 30.0
 START_ATTEMPTS: Final = 3
+POLL_S: Final = 0.1
 PORT_TAKEN: Final = "address already in use"
 
 Entry = dict[str, Any]
+Answer = TypeVar("Answer")
 
 
 class StackOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,6 +262,31 @@ class Stack:
     async def alerts(self) -> list[RuleAlert]:
         """The pending and firing alerts, by Prometheus."""
         return await self.client.alerts()
+
+    async def wait_for(self, condition: Callable[[], Awaitable[Answer]], what: str, timeout_s: float) -> Answer:
+        """The first true answer of ``condition``, asked again and again; raises StackError with ``what``."""
+        deadline_ns = self._clock.monotonic_ns() + int(timeout_s * NANOSECONDS_PER_SECOND)
+        while True:
+            answer = await condition()
+            if answer:
+                return answer
+            if self._clock.monotonic_ns() > deadline_ns:
+                raise StackError(f"waited {timeout_s:g} s for {what}")
+            await asyncio.sleep(POLL_S)
+
+    async def wait_until_scraped(self, timeout_s: float = 60.0) -> None:
+        """Wait until every target was scraped once with success; raises StackError that names those that were not."""
+        expected = sum(len(entry["targets"]) for entries in self._targets.values() for entry in entries)
+
+        async def all_up() -> bool:
+            targets = await self.client.targets()
+            return len(targets) == expected and all(target["health"] == "up" for target in targets)
+
+        try:
+            await self.wait_for(all_up, "the targets", timeout_s)
+        except StackError as error:
+            down = [f"{t['scrapeUrl']}: {t['lastError']}" for t in await self.client.targets() if t["health"] != "up"]
+            raise StackError(f"{error}; down: {'; '.join(down) or 'none, but some are not known yet'}") from None
 
     async def routed_alerts(self) -> list[RoutedAlert]:
         """The alerts that Alertmanager knows, silenced ones too."""
