@@ -59,7 +59,8 @@ def simulate(
         str, typer.Option(help="When time begins to run: 'listening', or 'subscribed' (first market data request).")
     ] = "listening",
     begin: Annotated[
-        str, typer.Option(help="When the synthetic market begins: 'fixed' (repeatable), or 'now' as a monitor needs it.")
+        str,
+        typer.Option(help="When the synthetic market begins: 'fixed' (repeatable), or 'now' as a monitor needs it."),
     ] = "fixed",
     exit_at_end: Annotated[bool, typer.Option("--exit-at-end", help="End when the recorded market ends.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what clients do.")] = False,
