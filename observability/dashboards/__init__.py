@@ -17,7 +17,7 @@ from observability.dashboards.host import host
 from observability.dashboards.maintenance import maintenance
 from observability.dashboards.money import profit
 from observability.dashboards.overview import overview
-from observability.dashboards.targets import Targets, TargetsError, load_targets
+from observability.dashboards.targets import Targets, load_targets
 
 FOLDER: Final = Path("dashboards")
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
@@ -33,10 +33,10 @@ BOARDS: Final[tuple[Callable[[Targets], Board], ...]] = (
 
 
 def build(root: Path = CHECKOUT) -> dict[Path, str]:
-    """Every dashboard's text by its path below ``root``. Raises TargetsError when a threshold is not specified."""
+    """Every dashboard's text by its path below ``root``. Raises SpecError when a threshold is not specified."""
     targets = load_targets(root)
     boards = [make(targets) for make in BOARDS]
     return {FOLDER / f"{board.uid}.json": encode(board) for board in boards}
 
 
-__all__ = ["BOARDS", "FOLDER", "Board", "Targets", "TargetsError", "build", "load_targets"]
+__all__ = ["BOARDS", "FOLDER", "Board", "Targets", "build", "load_targets"]

@@ -46,14 +46,14 @@ def _link_tiles(targets: Targets) -> tuple[stat.Panel, ...]:
             "The API session with the gateway.",
             "none",
             query(highest(trader("trader_broker_connected")), instant=True),
-            states={0: ("down", RED), 1: ("connected", GREEN)},
+            states={0: ("down", RED), 1: ("up", GREEN)},
         ),
         stat_panel(
             "IB's servers",
             "Whether the gateway reaches IB.",
             "none",
             query(highest(trader("trader_broker_upstream_connected")), instant=True),
-            states={0: ("down", RED), 1: ("connected", GREEN)},
+            states={0: ("down", RED), 1: ("up", GREEN)},
         ),
         stat_panel(
             "Last heartbeat",
@@ -145,7 +145,8 @@ def _sessions() -> timeseries.Panel:
         query(count(trader("trader_broker_heartbeats_missed_total")), "heartbeats missed {{instance}}"),
         colors={"/^lost/": RED, "/^back: connected/": GREEN, "/^back: failed/": ORANGE, "/^heartbeats/": YELLOW},
         bars=True,
-        calcs=("sum",),
+        reach=1,
+        calcs=(),
         decimals=0,
     )
 
@@ -157,6 +158,7 @@ def _requests() -> timeseries.Panel:
         "reqps",
         query(rate(trader("trader_broker_requests_total"), "kind") + " > 0", "{{kind}} {{instance}}"),
         stacked=True,
+        calcs=(),
     )
 
 
@@ -168,7 +170,8 @@ def _failures() -> timeseries.Panel:
         query(count(trader("trader_broker_requests_total", 'outcome!="ok"'), "outcome"), "{{outcome}} {{instance}}"),
         colors={"/^timeout/": ORANGE, "/^error/": RED, "/^dropped/": GREY},
         bars=True,
-        calcs=("sum",),
+        reach=1,
+        calcs=(),
         decimals=0,
     )
 
@@ -180,7 +183,8 @@ def _errors() -> timeseries.Panel:
         "none",
         query(count(trader("trader_broker_errors_total"), "class, code") + " > 0", "{{class}} {{code}} {{instance}}"),
         bars=True,
-        calcs=("sum",),
+        reach=1,
+        calcs=(),
         decimals=0,
     )
 
@@ -204,6 +208,7 @@ def _staleness() -> timeseries.Panel:
         colors={"/^subscribed/": BLUE, "/^stale/": RED},
         stepped=True,
         decimals=0,
+        reach=1,
     )
 
 
@@ -236,7 +241,8 @@ def _bad_ticks() -> timeseries.Panel:
         "none",
         query(count(trader("trader_market_data_bad_ticks_total"), "reason"), "{{reason}} {{instance}}"),
         bars=True,
-        calcs=("sum",),
+        reach=1,
+        calcs=(),
         decimals=0,
     )
 
@@ -250,6 +256,7 @@ def _trouble() -> timeseries.Panel:
         query(count(trader("trader_broker_decode_failures_total")), "decode failures {{instance}}"),
         colors={"/^pacing/": YELLOW, "/^decode/": RED},
         bars=True,
-        calcs=("sum",),
+        reach=1,
+        calcs=(),
         decimals=0,
     )

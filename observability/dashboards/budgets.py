@@ -5,6 +5,7 @@ from grafana_foundation_sdk.builders import statetimeline, table, timeseries
 from observability.dashboards import tiles
 from observability.dashboards.frame import Board, Row
 from observability.dashboards.panels import (
+    BLUE,
     GREEN,
     GREY,
     ORANGE,
@@ -16,7 +17,7 @@ from observability.dashboards.panels import (
     table_panel,
     timeline_panel,
 )
-from observability.dashboards.promql import count, highest, trader
+from observability.dashboards.promql import count, highest, of_traders, trader
 from observability.dashboards.targets import Targets
 
 BUDGET_LIMITS = [(None, RED), (0.1, ORANGE), (0.25, YELLOW), (0.5, GREEN)]
@@ -33,11 +34,11 @@ def budgets(targets: Targets) -> Board:
         span="now-24h",
         rows=(
             Row("Success metrics", tiles.objectives(targets)),
-            Row("Budgets", (_table(), _left(), _policy())),
+            Row("Budgets", (_table(), _left())),
             Row("Burn rates", (_burn("1h", targets), _burn("6h", targets), _burn("1d", targets))),
             Row(
                 "What they are made of",
-                (_slices(), _fill_rate(targets), _resources(targets), _pnl(), _starts(), _coverage()),
+                (_slices(), _policy(), _coverage(), _fill_rate(targets), _resources(targets), _pnl(), _starts()),
             ),
         ),
     )
@@ -51,20 +52,21 @@ def _table() -> table.Panel:
         "The objective, what was measured over 30 days, what is left of the budget and how long it lasts at the pace "
         "of the last hour, and the share of the expected samples that there were.",
         [
-            Column("slo", "SLO"),
-            Column("instance", "Instance"),
-            Column("Value #A", "Objective", "percentunit", decimals=2),
-            Column("Value #B", "Measured", "percentunit", decimals=3),
-            Column("Value #C", "Budget left", "percentunit", decimals=1, limits=BUDGET_LIMITS),
-            Column("Value #D", "Lasts", "s", decimals=1),
-            Column("Value #E", "Coverage", "percentunit", decimals=1),
+            Column("slo", "SLO", width=130),
+            Column("instance", "Instance", width=110),
+            Column("Value #A", "Objective", "percentunit", decimals=1, width=90),
+            Column("Value #B", "Measured", "percentunit", decimals=3, width=100),
+            Column("Value #C", "Budget left", "percentunit", decimals=1, limits=BUDGET_LIMITS, width=105),
+            Column("Value #D", "Lasts", "s", decimals=1, width=110),
+            Column("Value #E", "Coverage", "percentunit", decimals=1, width=90),
         ],
         f"0 * {measured} + on (slo) group_left () {OBJECTIVE}",
         f"1 - {measured}",
         highest(trader("slo:budget_remaining_ratio"), "slo"),
         highest(trader("slo:budget_exhaustion_seconds"), "slo"),
         highest(trader("slo:coverage_ratio"), "slo"),
-        span=12,
+        span=14,
+        none="–",
         sort="Budget left",
     )
 
@@ -76,10 +78,10 @@ def _left() -> timeseries.Panel:
         "percentunit",
         query(trader("slo:budget_remaining_ratio"), "{{slo}} {{instance}}"),
         limits=[(None, RED), (0, GREEN)],
-        span=6,
+        span=10,
         minimum=None,
         decimals=1,
-        calcs=("lastNotNull",),
+        calcs=(),
     )
 
 
@@ -89,7 +91,7 @@ def _policy() -> statetimeline.Panel:
         "What the budget policy made of each objective. It never flattens by itself.",
         query(highest(trader("trader_budget_policy_state"), "slo"), "{{slo}} {{instance}}"),
         states=POLICY,
-        span=6,
+        span=8,
     )
 
 
@@ -123,38 +125,22 @@ def _slices() -> statetimeline.Panel:
 
 
 def _fill_rate(targets: Targets) -> timeseries.Panel:
+    matcher = 'slo="fill_rate"'
     return lines_panel(
         "Fill rate over a day",
-        "The share of the eligible orders that filled and the range that the true rate is in, by Wilson's score; the "
-        "alert fires when the upper end is below the objective.",
+        "The share of the eligible orders that filled, and the best true rate that this is likely for (Wilson's score, "
+        f"z = {targets.fill_rate_z:g}). The alert fires when even that is below the objective.",
         "percentunit",
-        query(_wilson(targets.fill_rate_z, +1), "at most {{instance}}"),
-        query(_filled("1d"), "measured {{instance}}"),
-        query(_wilson(targets.fill_rate_z, -1), "at least {{instance}}"),
+        query(trader("slo:good_ratio_upper:1d", matcher), "at best {{instance}}"),
+        query(f"1 - {trader('slo:error_ratio:1d', matcher)}", "measured {{instance}}"),
         limits=[(None, RED), (targets.fill_rate, GREEN)],
         minimum=None,
         maximum=1,
         decimals=1,
+        colors={"/^at best/": GREY, "/^measured/": BLUE},
         calcs=("lastNotNull", "min"),
+        span=6,
     )
-
-
-def _orders(window: str, *matchers: str) -> str:
-    return f"sum by (job, instance) (increase({trader('trader_orders_final_total', *matchers)}[{window}]))"
-
-
-def _filled(window: str) -> str:
-    eligible = 'eligible="true"'
-    filled = 'outcome="filled"'
-    return f"{_orders(window, eligible, filled)} / {_orders(window, eligible)}"
-
-
-def _wilson(z: float, side: int) -> str:
-    share, events = f"({_filled('1d')})", _orders("1d", 'eligible="true"')
-    sign = "+" if side > 0 else "-"
-    square = round(z * z, 6)
-    half = f"{z:g} * sqrt({share} * (1 - {share}) / {events} + {square} / (4 * {events} * {events}))"
-    return f"({share} + {square} / (2 * {events}) {sign} {half}) / (1 + {square} / {events})"
 
 
 def _resources(targets: Targets) -> timeseries.Panel:
@@ -162,9 +148,11 @@ def _resources(targets: Targets) -> timeseries.Panel:
         "Resources",
         "What is used of each limit that is set.",
         "percentunit",
-        *(query(tiles.used_ratio(name), f"{name} {{{{instance}}}}") for name in ("memory", "cpu", "files", "tasks")),
+        query(of_traders(trader("slo:resource_ratio")), "{{resource}} {{instance}}"),
         limits=[(None, GREEN), (targets.resources, RED)],
-        decimals=1,
+        maximum=1,
+        decimals=2,
+        span=6,
     )
 
 
@@ -177,6 +165,7 @@ def _pnl() -> timeseries.Panel:
         minimum=None,
         decimals=2,
         calcs=("lastNotNull", "min", "max"),
+        span=6,
     )
 
 
@@ -189,6 +178,9 @@ def _starts() -> timeseries.Panel:
         colors={"/^deploy|^boot|^manual/": GREY, "/^crash|^watchdog|^oom/": RED},
         stepped=True,
         decimals=0,
+        reach=1,
+        calcs=(),
+        span=6,
     )
 
 
@@ -198,7 +190,7 @@ def _coverage() -> timeseries.Panel:
         "Samples that there were over the samples expected. A ratio made of half of the samples is half known.",
         "percentunit",
         query(trader("slo:coverage_ratio"), "{{slo}} {{instance}}"),
-        minimum=None,
+        maximum=1,
         decimals=1,
-        calcs=("lastNotNull", "min"),
+        calcs=(),
     )

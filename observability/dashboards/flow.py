@@ -95,8 +95,8 @@ def _latency_tiles(targets: Targets) -> tuple[stat.Panel, ...]:
         _share_tile(
             "Decisions in time", f"Share decided within {within} s.", DECISION, within, targets.decision_latency
         ),
-        _quantile_tile("Acknowledgement p99", "99 of 100 orders were acknowledged faster than this.", ACK, float(ack)),
-        _share_tile("Acknowledged in time", f"Share acknowledged within {ack} s.", ACK, ack, targets.order_latency),
+        _quantile_tile("Order p99", "99 of 100 orders were acknowledged faster than this.", ACK, float(ack)),
+        _share_tile("Orders in time", f"Share acknowledged within {ack} s.", ACK, ack, targets.order_latency),
     )
 
 
@@ -140,7 +140,7 @@ def _order_tiles(targets: Targets) -> tuple[stat.Panel, ...]:
             decimals=0,
         ),
         stat_panel(
-            "Oldest unacknowledged",
+            "Oldest unacked",
             "How long the oldest order without a word of the broker has been waiting; 0 when there is none.",
             "s",
             query(f"({age(unacknowledged)}) * ({unacknowledged} > bool 0)", instant=True),
@@ -195,6 +195,7 @@ def decisions() -> timeseries.Panel:
             "/^hold/": GREY,
         },
         stacked=True,
+        calcs=(),
     )
 
 
@@ -202,9 +203,9 @@ def finals() -> timeseries.Panel:
     """Final orders by outcome."""
     return lines_panel(
         "Final orders",
-        "Orders that became final within the rate interval, by outcome.",
-        "none",
-        query(count(trader("trader_orders_final_total"), "outcome"), "{{outcome}} {{instance}}"),
+        "Orders that became final a minute, by outcome.",
+        "cpm",
+        query(f"60 * {rate(trader('trader_orders_final_total'), 'outcome')}", "{{outcome}} {{instance}}"),
         colors={
             "/^filled/": GREEN,
             "/^partial/": YELLOW,
@@ -214,7 +215,8 @@ def finals() -> timeseries.Panel:
             "/^cancelled/": GREY,
         },
         bars=True,
-        calcs=("sum", "max"),
+        reach=1,
+        calcs=(),
     )
 
 
@@ -238,11 +240,12 @@ def _slippage() -> timeseries.Panel:
 def _submitted() -> timeseries.Panel:
     return lines_panel(
         "Orders sent",
-        "Orders handed to the socket within the rate interval, by type.",
-        "none",
-        query(count(trader("trader_orders_submitted_total"), "order_type"), "{{order_type}} {{instance}}"),
+        "Orders handed to the socket a minute, by type.",
+        "cpm",
+        query(f"60 * {rate(trader('trader_orders_submitted_total'), 'order_type')}", "{{order_type}} {{instance}}"),
         bars=True,
-        calcs=("sum", "max"),
+        reach=1,
+        calcs=(),
     )
 
 
@@ -274,4 +277,6 @@ def _open_orders() -> timeseries.Panel:
         colors={"/^unknown/": RED, "/^open/": BLUE, "/^dup/": ORANGE},
         stepped=True,
         decimals=0,
+        reach=1,
+        calcs=(),
     )

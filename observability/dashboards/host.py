@@ -20,7 +20,7 @@ from observability.dashboards.panels import (
     query,
     timeline_panel,
 )
-from observability.dashboards.promql import count, node, quantile, trader, unit
+from observability.dashboards.promql import count, node, of_traders, quantile, trader, unit
 from observability.dashboards.targets import Targets
 
 REAL_DISKS = 'fstype!~"tmpfs|ramfs|squashfs|overlay|fuse.*"'
@@ -66,7 +66,7 @@ def _memory() -> timeseries.Panel:
         "bytes",
         query(trader("trader_unit_memory_working_set_bytes"), "working set {{instance}}"),
         query(trader("trader_unit_memory_max_bytes"), "limit {{instance}}"),
-        query(trader("process_resident_memory_bytes"), "resident {{instance}}"),
+        query(of_traders(trader("process_resident_memory_bytes")), "resident {{instance}}"),
         colors={"/^limit/": RED, "/^working/": BLUE, "/^resident/": GREY},
     )
 
@@ -77,10 +77,11 @@ def _cpu() -> timeseries.Panel:
         "CPUs used, and how many it may use, if there is a quota.",
         "none",
         query(f"rate({trader('trader_unit_cpu_usage_seconds_total')}[$__rate_interval])", "unit {{instance}}"),
-        query(f"rate({trader('process_cpu_seconds_total')}[$__rate_interval])", "process {{instance}}"),
+        query(of_traders(f"rate({trader('process_cpu_seconds_total')}[$__rate_interval])"), "process {{instance}}"),
         query(trader("trader_unit_cpu_limit_cores"), "quota {{instance}}"),
         colors={"/^quota/": RED, "/^unit/": BLUE, "/^process/": GREY},
         decimals=2,
+        reach=1,
     )
 
 
@@ -92,6 +93,7 @@ def _throttled() -> timeseries.Panel:
         query(f"rate({trader('trader_unit_cpu_throttled_seconds_total')}[$__rate_interval])", "throttled {{instance}}"),
         colors={"/.*/": ORANGE},
         decimals=1,
+        reach=0.1,
     )
 
 
@@ -103,8 +105,9 @@ def _starts() -> timeseries.Panel:
         query(count(trader("trader_starts_total"), "reason") + " > 0 or " + _quiet_starts(), "{{reason}} {{instance}}"),
         colors={"/^(crash|watchdog|oom)/": RED, "/^(deploy|boot|manual)/": BLUE},
         bars=True,
+        reach=1,
         decimals=0,
-        calcs=("sum",),
+        calcs=(),
     )
 
 
@@ -118,7 +121,7 @@ def _limits() -> timeseries.Panel:
         "Files and tasks",
         "Open files and tasks of the unit.",
         "none",
-        query(trader("process_open_fds"), "files {{instance}}"),
+        query(of_traders(trader("process_open_fds")), "files {{instance}}"),
         query(trader("trader_unit_tasks"), "tasks {{instance}}"),
         decimals=0,
     )
@@ -132,8 +135,9 @@ def _events() -> timeseries.Panel:
         query(count(trader("trader_unit_memory_events_total"), "event"), "{{event}} {{instance}}"),
         colors={"/^oom/": RED, "/^(max|high)/": ORANGE, "/^low/": GREY},
         bars=True,
+        reach=1,
         decimals=0,
-        calcs=("sum",),
+        calcs=(),
     )
 
 
@@ -156,10 +160,11 @@ def _unit_restarts() -> timeseries.Panel:
         "Unit restarts",
         "Restarts by systemd within the rate interval.",
         "none",
-        query(f"round(sum by (name) (increase({node('unit:restarts_total')}[$__rate_interval])))", "{{name}}"),
+        query(f"round(sum by (name) (increase({unit('unit:restarts_total')}[$__rate_interval])))", "{{name}}"),
         bars=True,
+        reach=1,
         decimals=0,
-        calcs=("sum",),
+        calcs=(),
     )
 
 
@@ -175,7 +180,8 @@ def _host_cpu() -> timeseries.Panel:
         ),
         stacked=True,
         maximum=1,
-        decimals=1,
+        decimals=0,
+        calcs=(),
         colors={"/^iowait/": ORANGE, "/^steal/": RED, "/^user/": BLUE, "/^system/": YELLOW},
     )
 
@@ -210,6 +216,7 @@ def _pressure() -> timeseries.Panel:
             for kind in kinds
         ),
         decimals=1,
+        reach=0.1,
     )
 
 
@@ -235,6 +242,8 @@ def _disk_time() -> timeseries.Panel:
         "percentunit",
         query(f"rate({node('node_disk_io_time_seconds_total')}[$__rate_interval])", "{{device}} {{instance}}"),
         decimals=1,
+        reach=0.1,
+        calcs=(),
     )
 
 
@@ -260,6 +269,8 @@ def _clock(targets: Targets) -> timeseries.Panel:
         query(trader("trader_broker_clock_offset_seconds"), "gateway {{instance}}"),
         limits=[(None, RED), (-targets.clock_skew_s, GREEN), (targets.clock_skew_s, RED)],
         span=12,
+        reach=0.06,
+        decimals=3,
         minimum=None,
         calcs=("lastNotNull", "min", "max"),
     )

@@ -8,6 +8,7 @@ from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseri
 from observability.dashboards.frame import Board, Row
 from observability.dashboards.panels import (
     BLUE,
+    DIM,
     GREEN,
     GREY,
     ORANGE,
@@ -19,7 +20,7 @@ from observability.dashboards.panels import (
     table_panel,
     timeline_panel,
 )
-from observability.dashboards.promql import age, count, node, trader, unit
+from observability.dashboards.promql import age, count, node, of_traders, trader, unit
 from observability.dashboards.targets import Targets
 
 TASK_SUCCESS = "trader_task_last_success_timestamp_seconds"
@@ -36,7 +37,7 @@ def maintenance(targets: Targets) -> Board:
         hosts=True,
         span="now-24h",
         rows=(
-            Row("Calendar", (*_session_tiles(), *_window_tiles())),
+            Row("Calendar", _calendar_tiles()),
             Row("Scheduled work", (_tasks(), _durations(), _timers(), _windows())),
             Row("The service", (_builds(), _reloads(), _observers())),
             Row("Monitoring", (_up(), _scrapes(), _rules(), _textfiles())),
@@ -48,7 +49,7 @@ def _until(metric: str) -> str:
     return f"max by (calendar) ({node(metric)}) - time()"
 
 
-def _session_tiles() -> tuple[stat.Panel, ...]:
+def _calendar_tiles() -> tuple[stat.Panel, ...]:
     return (
         stat_panel(
             "Session",
@@ -59,61 +60,37 @@ def _session_tiles() -> tuple[stat.Panel, ...]:
             span=4,
             none="no calendar",
         ),
-        stat_panel(
-            "Opened or opens",
-            "The open of the session that runs or comes next.",
-            "dateTimeFromNow",
-            query(
-                f"1000 * max by (calendar) ({node('trader_session_open_timestamp_seconds')})",
-                "{{calendar}}",
-                instant=True,
-            ),
-            span=4,
-            none="no calendar",
+        _countdown(
+            "Session opens in",
+            "Until the next session's open; 0 while one is open.",
+            f"clamp_min({_until('trader_session_open_timestamp_seconds')}, 0)",
         ),
-        stat_panel(
-            "Closes",
-            "The close of the session that runs or comes next.",
-            "dateTimeFromNow",
-            query(
-                f"1000 * max by (calendar) ({node('trader_session_close_timestamp_seconds')})",
-                "{{calendar}}",
-                instant=True,
-            ),
-            span=4,
-            none="no calendar",
+        _countdown(
+            "Session closes in",
+            "Until the close of the session that runs or comes next.",
+            _until("trader_session_close_timestamp_seconds"),
         ),
+        _countdown(
+            "Calendar ends in",
+            "Until the published calendar is not known any more.",
+            _until("trader_calendar_valid_until_timestamp_seconds"),
+        ),
+        _countdown(
+            "Broker reset in",
+            "Until the broker's next reset, when the connection may be lost; below 0 while it runs.",
+            f"max({node('trader_broker_reset_start_timestamp_seconds')}) - time()",
+        ),
+        _countdown("Up for", "Since the trader's process started.", _uptime()),
     )
 
 
-def _window_tiles() -> tuple[stat.Panel, ...]:
-    return (
-        stat_panel(
-            "Calendar known for",
-            "How long the published calendar still holds.",
-            "s",
-            query(_until("trader_calendar_valid_until_timestamp_seconds"), "{{calendar}}", instant=True),
-            limits=[(None, RED), (0, GREEN)],
-            decimals=0,
-            span=4,
-            none="no calendar",
-        ),
-        stat_panel(
-            "Broker reset",
-            "The start of the broker's reset that runs or comes next; the connection may be lost then.",
-            "dateTimeFromNow",
-            query(f"1000 * max({node('trader_broker_reset_start_timestamp_seconds')})", "reset", instant=True),
-            span=4,
-            none="none known",
-        ),
-        stat_panel(
-            "Last start",
-            "When the trader's process started.",
-            "dateTimeFromNow",
-            query(f"1000 * {trader('process_start_time_seconds')}", instant=True),
-            span=4,
-        ),
-    )
+def _countdown(title: str, description: str, expr: str) -> stat.Panel:
+    shown = query(expr, "{{calendar}}{{instance}}", instant=True)
+    return stat_panel(title, description, "s", shown, decimals=1, span=4, none="unknown")
+
+
+def _uptime() -> str:
+    return of_traders(f"time() - {trader('process_start_time_seconds')}")
 
 
 def _tasks() -> table.Panel:
@@ -123,10 +100,10 @@ def _tasks() -> table.Panel:
         "Tasks",
         "When each task last succeeded, how long that may be ago, and how its last run ended.",
         [
-            Column("task", "Task"),
-            Column("instance", "Host"),
-            Column("Value #A", "Since success", "s", decimals=1),
-            Column("Value #B", "May be", "s", decimals=1),
+            Column("task", "Task", width=130),
+            Column("instance", "Host", width=110),
+            Column("Value #A", "Since success", "s", decimals=1, width=120),
+            Column("Value #B", "May be", "s", decimals=1, width=110),
             Column("Value #C", "Used", "percentunit", decimals=0, limits=[(None, GREEN), (0.8, ORANGE), (1, RED)]),
             Column("Value #D", "Exit code", "none", decimals=0, limits=[(None, GREEN), (1, RED)]),
         ],
@@ -148,6 +125,7 @@ def _durations() -> timeseries.Panel:
         query(f"{BY_TASK} ({node('trader_task_last_duration_seconds')})", "{{task}} {{instance}}"),
         span=12,
         stepped=True,
+        calcs=(),
     )
 
 
@@ -170,7 +148,7 @@ def _windows() -> statetimeline.Panel:
         query("max by (calendar) (trader:session_open)", "session {{calendar}}"),
         query("max(trader:in_broker_reset)", "broker reset"),
         query("max by (kind) (trader:in_maintenance)", "maintenance {{kind}}"),
-        states={0: ("no", GREY), 1: ("yes", BLUE)},
+        states={0: ("no", DIM), 1: ("yes", BLUE)},
     )
 
 
@@ -179,9 +157,9 @@ def _builds() -> table.Panel:
         "What runs",
         "Version, source revision and configuration of each trader.",
         [
-            Column("instance", "Instance"),
-            Column("version", "Version"),
-            Column("revision", "Revision"),
+            Column("instance", "Instance", width=110),
+            Column("version", "Version", width=80),
+            Column("revision", "Revision", width=110),
             Column("config_hash", "Configuration"),
         ],
         trader("trader_build_info"),
@@ -197,8 +175,9 @@ def _reloads() -> timeseries.Panel:
         query(count(trader("trader_config_reload_total"), "outcome"), "{{outcome}} {{instance}}"),
         colors={"/^refused/": RED, "/^applied/": GREEN},
         bars=True,
+        reach=1,
         decimals=0,
-        calcs=("sum",),
+        calcs=(),
     )
 
 
@@ -212,8 +191,9 @@ def _observers() -> timeseries.Panel:
         query(count(trader("trader_collector_failures_total"), "collector"), "collector {{collector}} {{instance}}"),
         query(count(trader("trader_log_records_dropped_total")), "log records dropped {{instance}}"),
         bars=True,
+        reach=1,
         decimals=0,
-        calcs=("sum",),
+        calcs=(),
     )
 
 
@@ -222,7 +202,7 @@ def _up() -> statetimeline.Panel:
         "Targets",
         "Whether Prometheus could scrape each target.",
         query('up{instance=~"$instance"}', "{{job}} {{instance}}"),
-        span=8,
+        span=6,
     )
 
 
@@ -231,8 +211,9 @@ def _scrapes() -> timeseries.Panel:
         "Samples a scrape",
         "Samples that a scrape of the trader brings; there is a limit of 1,500 series an instance.",
         "none",
-        query(trader("scrape_samples_scraped")),
+        query(of_traders(trader("scrape_samples_scraped"))),
         decimals=0,
+        span=6,
     )
 
 
@@ -244,7 +225,9 @@ def _rules() -> timeseries.Panel:
         query("sum by (job, instance) (rate(prometheus_rule_evaluation_failures_total[$__rate_interval]))", "rules"),
         query("sum by (job, instance) (rate(prometheus_notifications_dropped_total[$__rate_interval]))", "dropped"),
         query("sum by (job, instance) (rate(alertmanager_notifications_failed_total[$__rate_interval]))", "failed"),
-        colors={"/.*/": RED},
+        reach=0.1,
+        span=6,
+        calcs=(),
     )
 
 
@@ -254,5 +237,6 @@ def _textfiles() -> timeseries.Panel:
         "How old the files are that calendars and tasks write for node_exporter.",
         "s",
         query(f"time() - {node('node_textfile_mtime_seconds')}", "{{file}}"),
-        calcs=("lastNotNull", "max"),
+        span=6,
+        calcs=(),
     )

@@ -8,6 +8,7 @@ from grafana_foundation_sdk.builders import stat, statetimeline, timeseries
 from observability.dashboards.frame import Board, Row, strategy_decisions
 from observability.dashboards.panels import (
     BLUE,
+    DIM,
     GREEN,
     GREY,
     ORANGE,
@@ -61,16 +62,16 @@ def session_net() -> timeseries.Panel:
 def _money_tiles() -> tuple[stat.Panel, ...]:
     return (
         stat_panel(
-            "Net P&L of the session",
-            "After commissions and fees, in the base currency.",
+            "Session P&L",
+            "Net, after commissions and fees, in the base currency.",
             "short",
             query(total(trader("trader_pnl_session_base"), "currency"), "{{currency}}", instant=True),
             limits=GAIN_LIMITS,
             decimals=2,
         ),
         stat_panel(
-            "Net P&L of the ledger",
-            "Everything since the ledger began, after costs, in the base currency.",
+            "Ledger P&L",
+            "Net of everything since the ledger began, after costs, in the base currency.",
             "short",
             query(trader("trader_pnl_net_cumulative_base"), "{{currency}}", instant=True),
             limits=GAIN_LIMITS,
@@ -84,7 +85,7 @@ def _money_tiles() -> tuple[stat.Panel, ...]:
             decimals=0,
         ),
         stat_panel(
-            "Commissions missing",
+            "Costs missing",
             "Fills of the session whose commission the broker has not reported; the P&L is too high by them.",
             "none",
             query(total(trader("trader_pnl_commissions_missing")), instant=True),
@@ -124,7 +125,7 @@ def _risk_tiles(targets: Targets) -> tuple[stat.Panel, ...]:
             "From a panic to no orders and no positions, in the time shown.",
             "s",
             query(quantile_over_range(0.99, "trader_panic_flatten_duration_seconds") + " >= 0", instant=True),
-            none="no panic",
+            none="none",
         ),
     )
 
@@ -143,6 +144,7 @@ def _components() -> timeseries.Panel:
         minimum=None,
         decimals=2,
         colors=COMPONENT_COLORS,
+        calcs=(),
     )
 
 
@@ -201,7 +203,8 @@ def _blocks() -> timeseries.Panel:
         "none",
         query(count(trader("trader_risk_blocks_total"), "rule") + " > 0", "{{rule}} {{instance}}"),
         bars=True,
-        calcs=("sum",),
+        reach=1,
+        calcs=(),
     )
 
 
@@ -216,7 +219,8 @@ def _blocked_decisions() -> timeseries.Panel:
         ),
         colors={"/^error/": RED, "/^stale/": ORANGE, "/^blocked/": YELLOW},
         bars=True,
-        calcs=("sum",),
+        reach=1,
+        calcs=(),
     )
 
 
@@ -235,7 +239,7 @@ def _halts() -> statetimeline.Panel:
         "Why it does not trade",
         "The reason why trading is not active.",
         query(highest(trader("trader_halted"), "reason"), "{{reason}} {{instance}}"),
-        states={0: ("no", GREEN), 1: ("halted", RED)},
+        states={0: ("no", DIM), 1: ("yes", RED)},
         span=8,
     )
 
@@ -261,4 +265,6 @@ def _forbidden() -> timeseries.Panel:
         limits=[(None, GREEN), (1, RED)],
         stepped=True,
         decimals=0,
+        reach=2,
+        calcs=(),
     )

@@ -16,7 +16,7 @@ from observability.dashboards.panels import (
     table_panel,
     timeline_panel,
 )
-from observability.dashboards.promql import highest, rate, trader
+from observability.dashboards.promql import count, highest, of_traders, trader
 from observability.dashboards.targets import Targets
 
 BUDGET_LIMITS = ((None, RED), (0.1, ORANGE), (0.25, YELLOW), (0.5, GREEN))
@@ -31,7 +31,7 @@ def overview(targets: Targets) -> Board:
         strategies=True,
         rows=(
             Row("Success metrics", tiles.objectives(targets)),
-            Row("Now", (firing(span=10), budgets(span=6), states(span=8))),
+            Row("Now", (firing(span=8), budgets(span=8), states(span=8))),
             Row(
                 "Trading",
                 (
@@ -83,7 +83,7 @@ def states(*, span: int) -> statetimeline.Panel:
     return timeline_panel(
         "State",
         "Whether the trader is ready, connected, in session and trading. A gap means that it was not scraped.",
-        query(highest(trader("up")), "scraped {{instance}}"),
+        query(of_traders(highest(trader("up"))), "scraped {{instance}}"),
         query(highest(trader("trader_ready")), "ready {{instance}}"),
         query(highest(trader("trader_broker_connected")), "gateway {{instance}}"),
         query(highest(trader("trader_broker_upstream_connected")), "IB {{instance}}"),
@@ -98,10 +98,13 @@ def errors() -> timeseries.Panel:
     """Errors of the broker that are more than notices."""
     return lines_panel(
         "Broker errors",
-        "Messages of the broker that report an error, by what they mean. Notices are left out.",
-        "ops",
+        "Messages of the broker that report an error within the rate interval, by meaning. Notices are left out.",
+        "none",
         query(
-            rate(trader("trader_broker_errors_total", 'class!="notice"'), "class") + " > 0", "{{class}} {{instance}}"
+            count(trader("trader_broker_errors_total", 'class!="notice"'), "class") + " > 0", "{{class}} {{instance}}"
         ),
         bars=True,
+        reach=1,
+        decimals=0,
+        calcs=(),
     )

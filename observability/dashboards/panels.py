@@ -22,6 +22,7 @@ YELLOW: Final = "yellow"
 ORANGE: Final = "orange"
 RED: Final = "red"
 GREY: Final = "text"
+DIM: Final = "#3d4046"
 BLUE: Final = "blue"
 
 Steps = Sequence[tuple[float | None, str]]
@@ -104,14 +105,19 @@ def lines_panel(
     colors: Mapping[str, str] | None = None,
     calcs: Sequence[str] = ("lastNotNull", "max"),
     logarithmic: bool = False,
+    reach: float | None = None,
 ) -> timeseries.Panel:
-    """Lines over time; ``limits`` are drawn as dashed lines, ``bars`` suit events, ``colors`` go by legend (regexp)."""
+    """Lines over time; ``limits`` are drawn as dashed lines, ``bars`` suit events, ``colors`` go by legend (regexp).
+
+    The axis goes to ``reach`` at least, so that nothing looks like nothing. Without ``calcs`` the legend is a list, for
+    panels of many series.
+    """
     built = timeseries.Panel().title(title).description(description).datasource(DATASOURCE).unit(unit)
     built = built.span(span).height(height).show_points(common.VisibilityMode.NEVER).line_width(0 if bars else 1)
-    built = built.fill_opacity(70 if bars else 25 if stacked else 8)
+    built = built.fill_opacity(70 if bars else 25 if stacked else 0)
     built = built.legend(
         make.VizLegendOptions()
-        .display_mode(common.LegendDisplayMode.TABLE)
+        .display_mode(common.LegendDisplayMode.TABLE if calcs else common.LegendDisplayMode.LIST)
         .placement(common.LegendPlacement.BOTTOM)
         .calcs(list(calcs))
         .show_legend(show_legend=True)
@@ -129,6 +135,8 @@ def lines_panel(
         built = built.scale_distribution(make.ScaleDistributionConfig().type(common.ScaleDistribution.LOG).log(10))
     elif minimum is not None:
         built = built.min(minimum)
+    if reach is not None:
+        built = built.axis_soft_max(reach)
     if maximum is not None:
         built = built.max(maximum)
     if decimals is not None:

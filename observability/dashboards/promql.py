@@ -28,6 +28,11 @@ def unit(metric: str, *matchers: str) -> str:
     return f"{metric}{{{', '.join((MACHINE, *matchers))}}}"
 
 
+def of_traders(series: str) -> str:
+    """Only the traders' of series that every target has; also of those that are down."""
+    return f"{series} and on ({TARGET}) trader:expected"
+
+
 def _by(labels: str) -> str:
     return f"{TARGET}, {labels}" if labels else TARGET
 

@@ -6,19 +6,17 @@ what a symptom alert compares with from its rule; a number that is not found any
 
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import yaml
+
+from observability.slo import Spec, SpecError, load
 
 SPEC: Final = Path("alerts/slo.yaml")
 RULES: Final = Path("alerts/rules")
 SYMPTOMS: Final = "symptoms*.rules.yml"
 NUMBER: Final = r"\)?\s*[<>]=?\s*([0-9.]+)"
-
-
-class TargetsError(Exception):
-    """A threshold of a board is not where it should be; one sentence."""
 
 
 class Targets(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,30 +44,21 @@ class Targets(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_targets(root: Path) -> Targets:
-    """Read the numbers from a checkout. Raises TargetsError when one is missing."""
-    spec = yaml.safe_load((root / SPEC).read_text())
+    """Read the numbers from a checkout. Raises SpecError when one is missing."""
+    spec = load(root / SPEC)
     alerts = _symptoms(root / RULES)
-    try:
-        return _targets(spec, alerts)
-    except (KeyError, TypeError) as error:
-        raise TargetsError(f"{SPEC} has no {error}, which the dashboards draw as a threshold") from None
-
-
-def _targets(spec: dict[str, Any], alerts: dict[str, list[str]]) -> Targets:
-    slos = spec["slos"]
-    pairs = [pair for speed in ("fast", "slow") for pair in spec["burn"][speed]["pairs"]]
     return Targets(
-        availability=slos["availability"]["objective"],
-        success=slos["error_rate"]["objective"],
-        decision_latency=slos["decision_latency"]["objective"],
-        decision_within=str(float(slos["decision_latency"]["threshold_s"])),
-        order_latency=slos["order_latency"]["objective"],
-        order_within=str(float(slos["order_latency"]["threshold_s"])),
-        fill_rate=slos["fill_rate"]["objective"],
-        fill_rate_z=slos["fill_rate"]["z"],
-        restarts=slos["restarts"]["less_than"],
-        resources=slos["resources"]["below_ratio"],
-        burn_factors={pair["long"]: pair["factor"] for pair in pairs},
+        availability=_objective(spec, "availability", "objective"),
+        success=_objective(spec, "error_rate", "objective"),
+        decision_latency=_objective(spec, "decision_latency", "objective"),
+        decision_within=str(_objective(spec, "decision_latency", "threshold_s")),
+        order_latency=_objective(spec, "order_latency", "objective"),
+        order_within=str(_objective(spec, "order_latency", "threshold_s")),
+        fill_rate=_objective(spec, "fill_rate", "objective"),
+        fill_rate_z=_objective(spec, "fill_rate", "z"),
+        restarts=round(_objective(spec, "restarts", "less_than")),
+        resources=_objective(spec, "resources", "below_ratio"),
+        burn_factors={str(pair.long): pair.factor for pair in (*spec.burn.fast.pairs, *spec.burn.slow.pairs)},
         loss_near=_compared(alerts, "DailyLossLimitNear", "trader_daily_loss_limit"),
         margin_cushion=_compared(alerts, "MarginCushionLow", "trader_margin_cushion_ratio"),
         heartbeat_s=_compared(alerts, "BrokerHeartbeatStale", "trader_broker_heartbeat_last_success_timestamp_seconds"),
@@ -79,6 +68,13 @@ def _targets(spec: dict[str, Any], alerts: dict[str, list[str]]) -> Targets:
         disk_free=_compared(alerts, "DiskLow", "node_filesystem_size_bytes"),
         clock_skew_s=_compared(alerts, "ClockSkew", "node_timex_offset_seconds"),
     )
+
+
+def _objective(spec: Spec, name: str, field: str) -> float:
+    value = getattr(spec.slos.get(name), field, None)
+    if value is None:
+        raise SpecError(f"{SPEC}: {name} has no {field}, which the dashboards draw as a threshold")
+    return float(value)
 
 
 def _symptoms(folder: Path) -> dict[str, list[str]]:
@@ -96,4 +92,4 @@ def _compared(alerts: dict[str, list[str]], alert: str, operand: str) -> float:
     for expr in alerts.get(alert, []):
         if match := re.search(re.escape(operand) + NUMBER, expr):
             return float(match[1])
-    raise TargetsError(f"no alert {alert} in {RULES}/{SYMPTOMS} compares {operand} with a number; a dashboard draws it")
+    raise SpecError(f"no alert {alert} in {RULES}/{SYMPTOMS} compares {operand} with a number; a dashboard draws it")

@@ -7,17 +7,15 @@ never green.
 from grafana_foundation_sdk.builders.stat import Panel
 
 from observability.dashboards.panels import GREEN, GREY, ORANGE, RED, Steps, query, stat_panel
-from observability.dashboards.promql import count, highest, trader
+from observability.dashboards.promql import highest, of_traders, trader
 from observability.dashboards.targets import Targets
-
-DAY = "1d"
 
 
 def objectives(targets: Targets) -> tuple[Panel, ...]:
     """The row of eight."""
     return (
-        _ratio("Availability", "availability", targets.availability, 3, "Good session-minutes; missing data is bad."),
-        _ratio("Error-free", "error_rate", targets.success, 3, "Requests, decisions and orders without an error."),
+        _ratio("Availability", "availability", targets.availability, 2, "Good session-minutes; missing data is bad."),
+        _ratio("Error-free", "error_rate", targets.success, 2, "Requests, decisions and orders without an error."),
         _ratio(
             "Decisions in time",
             "decision_latency",
@@ -26,7 +24,7 @@ def objectives(targets: Targets) -> tuple[Panel, ...]:
             f"Decisions within {targets.decision_within} s of the tick's arrival.",
         ),
         _ratio(
-            "Orders acknowledged in time",
+            "Orders in time",
             "order_latency",
             targets.order_latency,
             2,
@@ -64,13 +62,13 @@ def ratio_limits(objective: float) -> Steps:
 
 
 def _restarts(targets: Targets) -> Panel:
-    planned = 'reason=~"crash|watchdog|oom"'
+    matcher = 'slo="restarts"'
     return stat_panel(
         "Unplanned restarts",
-        "Starts after a crash, a watchdog timeout or out of memory, in the last 24 hours; "
-        f"the objective is fewer than {targets.restarts} a day.",
+        "Starts after a crash, a watchdog timeout or out of memory in the last 24 hours; the objective is fewer than "
+        f"{targets.restarts} a day.",
         "none",
-        query(count(trader("trader_starts_total", planned), window=DAY), instant=True),
+        query(trader("slo:bad:1d", matcher), instant=True),
         limits=[(None, GREEN), (targets.restarts, RED)],
         decimals=0,
         filled=True,
@@ -83,7 +81,7 @@ def _resources(targets: Targets) -> Panel:
         "Resources",
         f"The fullest of memory, CPU, files and tasks; the objective is below {targets.resources:.0%} of its limit.",
         "percentunit",
-        query(fullest(), instant=True),
+        query(of_traders(highest(trader("slo:resource_ratio"))), instant=True),
         limits=[(None, GREEN), (targets.resources, RED)],
         decimals=1,
         filled=True,
@@ -91,34 +89,17 @@ def _resources(targets: Targets) -> Panel:
     )
 
 
-RESOURCES = {
-    "memory": ("trader_unit_memory_working_set_bytes", "trader_unit_memory_max_bytes"),
-    "files": ("process_open_fds", "process_max_fds"),
-    "tasks": ("trader_unit_tasks", "trader_unit_tasks_max"),
-}
-
-
-def used_ratio(resource: str) -> str:
-    """What is used of a resource's limit; absent without a limit."""
-    if resource == "cpu":
-        used = f"rate({trader('trader_unit_cpu_usage_seconds_total')}[$__rate_interval])"
-        return f"{used} / {trader('trader_unit_cpu_limit_cores')}"
-    used, limit = RESOURCES[resource]
-    return f"{trader(used)} / {trader(limit)}"
-
-
-def fullest() -> str:
-    """The highest of the four ratios, by target."""
-    ratios = [f'label_replace({used_ratio(name)}, "resource", "{name}", "", "")' for name in (*RESOURCES, "cpu")]
-    return highest(" or ".join(ratios))
-
-
 def _net_pnl() -> Panel:
     return stat_panel(
         "Net P&L",
-        "Realized and unrealized less commissions and fees, of the whole ledger, in the base currency.",
+        "Over 20 sessions (28 days), after commissions and fees, in the base currency; of the whole ledger while that "
+        "is younger. The objective is a gain.",
         "short",
-        query(trader("trader_pnl_net_cumulative_base"), "{{currency}}", instant=True),
+        query(
+            f"{trader('slo:net_pnl_base:28d')} or on (job, instance) {trader('trader_pnl_net_cumulative_base')}",
+            "{{currency}}",
+            instant=True,
+        ),
         limits=[(None, RED), (0, GREY), (0.01, GREEN)],
         decimals=2,
         filled=True,
