@@ -80,6 +80,14 @@ def policy_states(snapshot: Snapshot) -> Readings:
     return [((slo,), known.get(slo, PolicyState.OK)) for slo in policy.SLOS]
 
 
+def policy_heard(snapshot: Snapshot) -> Readings:
+    """From the start on there is something to wait for; so a policy that never hears anything is noticed too."""
+    view = snapshot.policy
+    if view is None or not view.receiving:
+        return one(None)
+    return one(view.heard_at or snapshot.started_at)
+
+
 def policy_override(snapshot: Snapshot) -> Readings:
     until = snapshot.policy.override_until if snapshot.policy else None
     return one(0 if until is None else until)
@@ -126,7 +134,7 @@ GAUGES: Final[tuple[tuple[Metric, Read], ...]] = (
     (risk.MARGIN_CUSHION, lambda s: one(s.risk.margin_cushion_ratio)),
     (lifecycle.PREVIOUS_EXIT_CLEAN, lambda s: one(s.previous_exit_clean)),
     (policy.STATE, policy_states),
-    (policy.LAST_EVALUATION, lambda s: one(s.policy.heard_at if s.policy else None)),
+    (policy.LAST_EVALUATION, policy_heard),
     (policy.OVERRIDE_EXPIRY, policy_override),
 )
 

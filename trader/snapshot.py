@@ -193,12 +193,13 @@ class ActivityView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 class PolicyView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The budget policy by success metric; ``alerts`` in words. ``heard_at`` is when Alertmanager last said something.
 
-    Success metrics that no alert was ever told of are not listed; they are OK.
+    Success metrics that no alert was ever told of are not listed; they are OK. ``receiving``: its word is taken at all.
     """
 
     states: dict[str, PolicyState]
     alerts: tuple[str, ...] = ()
     heard_at: datetime | None = None
+    receiving: bool = False
     override_until: datetime | None = None
     override_reason: str = ""
 

@@ -17,7 +17,7 @@ STATE: Final = GROUP.gauge(
 )
 LAST_EVALUATION: Final = GROUP.gauge(
     "trader_budget_policy_last_evaluation_timestamp_seconds",
-    "When Alertmanager last told the policy's alerts, Unix time; absent before the first time.",
+    "When Alertmanager last told the policy's alerts, Unix time; before the first time, when the service started.",
     unit="seconds",
 )
 OVERRIDE_EXPIRY: Final = GROUP.gauge(

@@ -1,11 +1,8 @@
 """Traces at a collector: the service's observer, OTLP over HTTP, and a receiver that decodes the protocol itself."""
 
-import gzip
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -32,7 +29,6 @@ from trader.events import (
 )
 from trader.settings import TracingSettings
 
-proto = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
 
 T0 = datetime(2026, 3, 2, 15, 30, tzinfo=UTC)
@@ -40,53 +36,13 @@ T0_NS = int(T0.timestamp()) * 1_000_000_000
 MS = 1_000_000
 
 
-class Collector:
-    """An OTLP/HTTP receiver: keeps the spans, the paths and the headers of what it was sent."""
-
-    def __init__(self, answer: int = 200) -> None:
-        self.spans: list[Any] = []
-        self.resources: list[dict[str, str]] = []
-        self.requests: list[tuple[str, dict[str, str]]] = []
-        collector = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                collector.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
-                if answer == 200:
-                    collector.take(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
-                self.send_response(answer)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
-        self.thread.start()
-
-    def take(self, body: bytes) -> None:
-        for resource_spans in proto.ExportTraceServiceRequest.FromString(body).resource_spans:
-            self.resources.append(values(resource_spans.resource.attributes))
-            for scope_spans in resource_spans.scope_spans:
-                self.spans += scope_spans.spans
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
 def values(attributes: Any) -> dict[str, Any]:
     return {item.key: getattr(item.value, item.value.WhichOneof("value")) for item in attributes}
 
 
 @pytest.fixture
-def collector() -> Iterator[Collector]:
-    made = Collector()
-    yield made
-    made.close()
+def collector(otlp_collector: Callable[..., Any]) -> Any:
+    return otlp_collector()
 
 
 def life(order_ref: str, number: int) -> list[Any]:
@@ -153,7 +109,7 @@ def span_times(spans: list[Any]) -> dict[str, list[tuple[float, float]]]:
     return found
 
 
-def test_a_collector_gets_the_whole_life_of_an_order(collector: Collector) -> None:
+def test_a_collector_gets_the_whole_life_of_an_order(collector: Any) -> None:
     traced(collector.url, life("ibt-r-1", 1))
     assert span_times(collector.spans) == {
         "order": [(0, 60)],
@@ -167,7 +123,7 @@ def test_a_collector_gets_the_whole_life_of_an_order(collector: Collector) -> No
     }
 
 
-def test_its_spans_are_children_of_the_order_in_the_trace_that_logs_and_metrics_name(collector: Collector) -> None:
+def test_its_spans_are_children_of_the_order_in_the_trace_that_logs_and_metrics_name(collector: Any) -> None:
     traced(collector.url, [*life("ibt-r-1", 1), *life("ibt-r-2", 2)])
     roots = {span.trace_id.hex(): span for span in collector.spans if span.name == "order"}
     assert set(roots) == {trace_id("ibt-r-1"), trace_id("ibt-r-2")}
@@ -177,7 +133,7 @@ def test_its_spans_are_children_of_the_order_in_the_trace_that_logs_and_metrics_
     assert len({span.span_id for span in collector.spans}) == len(collector.spans)
 
 
-def test_it_says_what_the_order_was(collector: Collector) -> None:
+def test_it_says_what_the_order_was(collector: Any) -> None:
     traced(collector.url, life("ibt-r-1", 1))
     root = next(span for span in collector.spans if span.name == "order")
     told = values(root.attributes)
@@ -188,7 +144,7 @@ def test_it_says_what_the_order_was(collector: Collector) -> None:
     assert collector.resources[0]["service.name"] == "ibkr-trading"
 
 
-def test_it_uses_the_protocols_path_and_the_token(collector: Collector) -> None:
+def test_it_uses_the_protocols_path_and_the_token(collector: Any) -> None:
     traced(collector.url, life("ibt-r-1", 1), token="secret-token")
     path, headers = collector.requests[0]
     assert path == "/v1/traces"
@@ -196,11 +152,8 @@ def test_it_uses_the_protocols_path_and_the_token(collector: Collector) -> None:
     assert headers["content-type"] == "application/x-protobuf"
 
 
-def test_a_collector_that_refuses_costs_the_traces_and_nothing_else() -> None:
-    refusing = Collector(answer=400)
-    try:
-        traced(refusing.url, life("ibt-r-1", 1))
-    finally:
-        refusing.close()
+def test_a_collector_that_refuses_costs_the_traces_and_nothing_else(otlp_collector: Callable[..., Any]) -> None:
+    refusing = otlp_collector(answer=400)
+    traced(refusing.url, life("ibt-r-1", 1))
     assert refusing.requests
     assert refusing.spans == []

@@ -6,6 +6,8 @@ The rules are the shipped ones, made from the shipped objectives with windows of
 import asyncio
 import json
 import shutil
+import urllib.parse
+import urllib.request
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +20,7 @@ from observability import rules, slo
 from trader.contracts import TradingState
 from trader.events import PolicyChanged, PolicyState, TradingStateChanged
 from trader.snapshot import Snapshot
-from trader.stack import ALERTS_FOLDER, ProgramsMissing, Stack, StackOptions, find_programs
+from trader.stack import ALERTS_FOLDER, Programs, Stack, StackOptions
 
 pytestmark = pytest.mark.e2e
 TOKEN = "a-token-of-some-length"
@@ -76,8 +78,9 @@ def in_seconds(shipped: Path, folder: Path) -> Path:
 class Loop:
     """A service that does as it is told, and the stack that watches it."""
 
-    def __init__(self, rig: Any) -> None:
+    def __init__(self, rig: Any, programs: Programs) -> None:
         self.rig = rig
+        self.programs = programs
         self.folder: Path = rig.folder
         (self.folder / "obedient_strategies.py").write_text(STRATEGY)
         token = self.folder / "policy-token"
@@ -108,7 +111,7 @@ class Loop:
                 calendar="always",
                 receivers={"policy": f"http://{address}/alertmanager/webhook"},
                 token=TOKEN,
-                programs=find_programs(),
+                programs=self.programs,
             )
         )
 
@@ -129,18 +132,31 @@ class Loop:
             await asyncio.sleep(PAUSE_S)
         pytest.fail(f"waited for: {expression}")
 
+    async def told_of_traces(self, stack: Stack) -> None:
+        """Wait until Prometheus has exemplars of an order's latencies whose trace the log names too."""
+        lines = [json.loads(line) for line in self.rig.log().splitlines()]
+        logged = {line["trace_id"] for line in lines if "trace_id" in line}
+        for histogram in ("trader_order_ack_duration_seconds", "trader_decision_duration_seconds"):
+            query = urllib.parse.urlencode({"query": f"{histogram}_bucket", "start": 0, "end": 9_999_999_999})
+            url = f"{stack.prometheus_url}/api/v1/query_exemplars?{query}"
+            answer = json.loads(await asyncio.to_thread(read, url))
+            found = {item["labels"]["trace_id"] for series in answer["data"] for item in series["exemplars"]}
+            assert found
+            assert found <= logged
+
+
+def read(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read()  # type: ignore[no-any-return]
+
 
 def held(snapshot: Snapshot) -> dict[str, Decimal]:
     return {position.symbol: position.quantity for position in snapshot.positions}
 
 
 @pytest.fixture
-def loop(rig: Any) -> Loop:
-    try:
-        find_programs()
-    except ProgramsMissing as error:
-        pytest.skip(str(error))
-    made = Loop(rig)
+def loop(rig: Any, programs: Programs) -> Loop:
+    made = Loop(rig, programs)
     rig.simulator("--begin", "now")
     rig.service()
     return made
@@ -150,7 +166,7 @@ async def test_a_burnt_budget_stops_entries_and_a_repaired_service_trades_again(
     await loop.wait(lambda s: held(s) == {"SPY": Decimal(100)}, "a position of 100")
     async with loop.stack() as stack:
         await loop.told(stack, 'slo:budget_remaining_ratio{slo="decision_latency"} > 0')
-        await loop.told(stack, "trader_budget_policy_last_evaluation_timestamp_seconds > 0")
+        await loop.wait(lambda s: s.policy is not None and s.policy.heard_at is not None, "the heartbeat")
 
         (loop.folder / "slow").touch()
         await loop.wait(lambda s: s.trading_state is TradingState.REDUCE_ONLY, "no entries")
@@ -169,6 +185,8 @@ async def test_a_burnt_budget_stops_entries_and_a_repaired_service_trades_again(
         await loop.wait(lambda s: s.trading_state is TradingState.ACTIVE, "a budget that is back")
         await loop.wait(lambda s: held(s) == {"AAPL": Decimal(100)}, "the entry that was refused before")
         await stack.inbox.wait_for("SLOBurnFast", 60.0, status="resolved", receiver="page")
+
+        await loop.told_of_traces(stack)
 
     facts = loop.rig.facts()
     states = [(fact.new, fact.source) for fact in facts if isinstance(fact, TradingStateChanged)]

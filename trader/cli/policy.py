@@ -46,7 +46,7 @@ def show_command(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
     if as_json:
         typer.echo(as_pretty_json(snapshot.policy))
         return
-    Console().print(policy_view(snapshot, settings.policy.token_file is not None))
+    Console().print(policy_view(snapshot))
 
 
 @app.command("override")
@@ -91,7 +91,7 @@ def seconds_of(duration: str) -> int:
     return seconds
 
 
-def policy_view(snapshot: "Snapshot", receiving: bool) -> "RenderableType":
+def policy_view(snapshot: "Snapshot") -> "RenderableType":
     """A table of the success metrics with an alert, and lines about what else there is to know. Pure."""
     from rich.console import Group
     from rich.table import Table
@@ -110,6 +110,6 @@ def policy_view(snapshot: "Snapshot", receiving: bool) -> "RenderableType":
         lines += [Text(f"fires: {alert}") for alert in policy.alerts]
     heard = ago(policy.heard_at if policy else None, snapshot.at)
     lines.append(Text(f"Alertmanager last heard: {heard}", "dim"))
-    if not receiving:
+    if policy is not None and not policy.receiving:
         lines.append(Text("off: policy.token_file is not set, so no alert is taken", "yellow"))
     return Group(*lines)

@@ -86,6 +86,7 @@ def _policy(core: Core) -> PolicyView:
             for alert in alerts.values()
         ),
         heard_at=policy.heard_at,
+        receiving=core.settings.policy.token_file is not None,
         override_until=policy.override_until,
         override_reason=policy.override_reason,
     )

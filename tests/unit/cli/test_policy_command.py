@@ -155,5 +155,5 @@ def test_the_status_says_it_in_a_few_words(make_snapshot: Make) -> None:
 def test_nothing_heard_is_said(make_snapshot: Make) -> None:
     console = Console(width=100)
     with console.capture() as output:
-        console.print(policy_view(make_snapshot(), receiving=True))
+        console.print(policy_view(make_snapshot()))
     assert "Alertmanager last heard: never" in output.get()
