@@ -175,6 +175,12 @@ class Service:
             self._journal.close()
             raise
 
+    def _restore(self) -> History:
+        history = History()
+        self.engine.restore(history.watch(fact for _, fact in self._journal.read()))
+        history.require_same_books(self.settings.mode, self.settings.account, self.settings.journal.url)
+        return history
+
     def _policy_webhook(self) -> PolicyWebhook | None:
         """What takes Alertmanager's word; None when the policy is off."""
         token = _secret(self.settings.policy.token_file)
@@ -184,12 +190,6 @@ class Service:
 
     def _post(self, event: AnyFact) -> None:
         self.loop.post(event)
-
-    def _restore(self) -> History:
-        history = History()
-        self.engine.restore(history.watch(fact for _, fact in self._journal.read()))
-        history.require_same_books(self.settings.mode, self.settings.account, self.settings.journal.url)
-        return history
 
     async def _open_doors(self) -> None:
         await self._observability.start()

@@ -85,7 +85,8 @@ def fact_line(fact: AnyDurableFact) -> str:
 
 def _lifecycle_line(
     fact: ServiceStarted | ServiceStopped | TradingStateChanged | SessionOpened | SessionClosed | PanicCompleted
-    | SignalChanged | OrderIdsReserved | MismatchFound | ReconciliationFinished | PolicyChanged | PolicyOverridden,
+    | SignalChanged | OrderIdsReserved | MismatchFound | ReconciliationFinished
+    | PolicyChanged | PolicyOverridden,
 ) -> str:  # fmt: skip
     match fact:
         case ServiceStarted():
