@@ -26,7 +26,7 @@ const CUSTOM = { drawStyle: 'line', lineInterpolation: 'linear', axisPlacement: 
 const option = (id, path = id, isCustom = false) => ({ id, path, name: id, isCustom, editor: () => null, override: () => null,
   process: identityOverrideProcessor, shouldApply: () => true, settings: {} });
 const standard = ['unit', 'min', 'max', 'decimals', 'displayName', 'color', 'noValue', 'thresholds', 'mappings', 'links'].map((id) => option(id));
-const customIds = [...Object.keys(CUSTOM), 'lineWidth', 'fillOpacity', 'showPoints', 'cellOptions', 'width', 'align', 'spanNulls'];
+const customIds = [...Object.keys(CUSTOM), 'axisSoftMin', 'axisSoftMax', 'lineWidth', 'fillOpacity', 'showPoints', 'cellOptions', 'width', 'align', 'spanNulls'];
 standardFieldConfigEditorRegistry.setInit(() => standard);
 standardTransformersRegistry.setInit(() =>
   [...new Map(Object.values(standardTransformers).map((one) => [one.id, one])).values()].map((one) => ({
@@ -166,7 +166,9 @@ function Picture({ panels }) {
 function App() {
   const [panels, setPanels] = React.useState(null);
   React.useEffect(() => {
-    Promise.all(data.dashboard.panels.map(async (panel) => ({ panel, frames: panel.type === 'row' ? [] : await prepare(panel) })))
+    const fonts = ['400 14px Inter', '500 14px Inter'].map((font) => document.fonts.load(font)); // sizes are measured
+    Promise.all(fonts)
+      .then(() => Promise.all(data.dashboard.panels.map(async (panel) => ({ panel, frames: panel.type === 'row' ? [] : await prepare(panel) }))))
       .then(setPanels)
       .catch((error) => log.push(`error: ${error.stack}`));
   }, []);

@@ -5,9 +5,16 @@ Rules: a board is a module and a function of the targets; ``panels`` knows Grafa
 building blocks, ``frame`` what all boards have and how they are stored.
 """
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+
+with warnings.catch_warnings():
+    # The library announces its second schema whenever the classic one, which every Grafana loads, is imported.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import grafana_foundation_sdk.builders.dashboard
+    import grafana_foundation_sdk.builders.stat  # noqa: F401
 
 from observability.dashboards.broker import broker
 from observability.dashboards.budgets import budgets

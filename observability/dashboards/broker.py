@@ -184,6 +184,7 @@ def _errors() -> timeseries.Panel:
         query(count(trader("trader_broker_errors_total"), "class, code") + " > 0", "{{class}} {{code}} {{instance}}"),
         bars=True,
         reach=1,
+        none="no messages",
         calcs=(),
         decimals=0,
     )

@@ -47,7 +47,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
 def encode(spec: Board) -> str:
     """The board as the JSON text that Grafana loads, ending in a newline."""
     document = json.loads(JSONEncoder().encode(_assembled(spec).build()))
-    return json.dumps(_cleaned(document), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(cleaned(document), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _assembled(spec: Board) -> board.Dashboard:
@@ -134,7 +134,8 @@ def _annotation(name: str, color: str, expr: str, title: str) -> board.Annotatio
     )
 
 
-def _cleaned(document: dict[str, Any]) -> dict[str, Any]:
+def cleaned(document: dict[str, Any]) -> dict[str, Any]:
+    """The library's document without what Grafana does not know, and with the panels' ids."""
     for link in document["links"]:
         link.pop("placement", None)
     for annotation in document["annotations"]["list"]:

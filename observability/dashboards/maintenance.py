@@ -104,8 +104,10 @@ def _tasks() -> table.Panel:
             Column("instance", "Host", width=110),
             Column("Value #A", "Since success", "s", decimals=1, width=120),
             Column("Value #B", "May be", "s", decimals=1, width=110),
-            Column("Value #C", "Used", "percentunit", decimals=0, limits=[(None, GREEN), (0.8, ORANGE), (1, RED)]),
-            Column("Value #D", "Exit code", "none", decimals=0, limits=[(None, GREEN), (1, RED)]),
+            Column(
+                "Value #C", "Used", "percentunit", decimals=0, limits=[(None, GREEN), (0.8, ORANGE), (1, RED)], width=80
+            ),
+            Column("Value #D", "Exit code", "none", decimals=0, limits=[(None, GREEN), (1, RED)], width=90),
         ],
         since,
         limit,
@@ -188,7 +190,7 @@ def _observers() -> timeseries.Panel:
         "within the rate interval.",
         "none",
         query(count(trader("trader_observer_failures_total"), "observer"), "{{observer}} {{instance}}"),
-        query(count(trader("trader_collector_failures_total"), "collector"), "collector {{collector}} {{instance}}"),
+        query(count(trader("trader_collector_failures_total")), "collectors {{instance}}"),
         query(count(trader("trader_log_records_dropped_total")), "log records dropped {{instance}}"),
         bars=True,
         reach=1,

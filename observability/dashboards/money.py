@@ -204,6 +204,7 @@ def _blocks() -> timeseries.Panel:
         query(count(trader("trader_risk_blocks_total"), "rule") + " > 0", "{{rule}} {{instance}}"),
         bars=True,
         reach=1,
+        none="nothing refused",
         calcs=(),
     )
 

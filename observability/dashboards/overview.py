@@ -105,6 +105,7 @@ def errors() -> timeseries.Panel:
         ),
         bars=True,
         reach=1,
+        none="no errors",
         decimals=0,
         calcs=(),
     )

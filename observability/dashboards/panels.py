@@ -106,11 +106,12 @@ def lines_panel(
     calcs: Sequence[str] = ("lastNotNull", "max"),
     logarithmic: bool = False,
     reach: float | None = None,
+    none: str | None = None,
 ) -> timeseries.Panel:
     """Lines over time; ``limits`` are drawn as dashed lines, ``bars`` suit events, ``colors`` go by legend (regexp).
 
     The axis goes to ``reach`` at least, so that nothing looks like nothing. Without ``calcs`` the legend is a list, for
-    panels of many series.
+    panels of many series. ``none`` is said when there is no series at all.
     """
     built = timeseries.Panel().title(title).description(description).datasource(DATASOURCE).unit(unit)
     built = built.span(span).height(height).show_points(common.VisibilityMode.NEVER).line_width(0 if bars else 1)
@@ -135,6 +136,8 @@ def lines_panel(
         built = built.scale_distribution(make.ScaleDistributionConfig().type(common.ScaleDistribution.LOG).log(10))
     elif minimum is not None:
         built = built.min(minimum)
+    if none is not None:
+        built = built.no_value(none)
     if reach is not None:
         built = built.axis_soft_max(reach)
     if maximum is not None:
