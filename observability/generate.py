@@ -106,7 +106,9 @@ def _read(path: Path) -> str | None:
 def _difference(current: str | None, wanted: str) -> str:
     if current is None:
         return "does not exist"
-    lines = difflib.unified_diff(current.splitlines(), wanted.splitlines(), "in the checkout", "generated", "", "", 0, "")
+    lines = difflib.unified_diff(
+        current.splitlines(), wanted.splitlines(), "in the checkout", "generated", "", "", 0, ""
+    )
     shown = list(lines)[2:]
     rest = len(shown) - DIFFERENCE_MAX_LINES
     more = [f"… {rest} more lines"] if rest > 0 else []

@@ -14,23 +14,27 @@ from observability.rules_tests.series import Case, Scenario, firing, runs
 from observability.slo import Burn, BurnPair, Duration, Latency, Spec, TimeSlices
 from observability.slo_gates import error_ratio_at
 
-SESSION_S = 6 * 3_600 + 900
+LONG_S, SHORT_S = 23_100, 4_500
 READY = "trader_ready"
 
 
 def scenarios(spec: Spec) -> Iterator[tuple[str, list[Scenario]]]:
-    """Test files by name."""
+    """Test files by name. Pages need an hour of slices; tickets, whose short window is hours long, a session."""
     step_s = spec.evaluation_interval.seconds
-    steps = SESSION_S // step_s
-    inside = Scenario("availability: one slice more and one less", step_s, steps, session(steps))
+    hour = Scenario("availability in an hour: one slice more and one less", step_s, SHORT_S // step_s)
+    day = Scenario("availability in a session: one slice more and one less", step_s, LONG_S // step_s)
+    for scenario in (hour, day):
+        scenario.shared = session(scenario.steps)
     for name, slo in spec.slos.items():
         if isinstance(slo, TimeSlices):
-            inside.cases += _burns(spec, name, slo, steps)
-            inside.cases += _budget(spec, name, slo, steps)
-            inside.cases += _reasons(spec, name, slo, steps)
+            hour.cases += _burns(spec, name, BURN_FAST, spec.burn.fast, slo, hour.steps)
+            day.cases += _burns(spec, name, BURN_SLOW, spec.burn.slow, slo, day.steps)
+            hour.cases += _budget(spec, name, slo, hour.steps)
+            hour.cases += _reasons(spec, name, slo, hour.steps)
         if isinstance(slo, Latency):
-            inside.cases += _coverage(spec, name, slo, steps)
-    yield "slo_availability.test.yml", [inside, *_outside(spec), *_early(spec), *_unknown_session(spec)]
+            hour.cases += _coverage(spec, name, slo, hour.steps)
+    yield "slo_availability.test.yml", [hour, *_outside(spec), *_early(spec), *_unknown_session(spec)]
+    yield "slo_availability_tickets.test.yml", [day]
 
 
 def healthy(steps: int) -> dict[str, list[float | None]]:
@@ -70,16 +74,13 @@ def with_bad(steps: int, step_s: int, bad: Sequence[int]) -> dict[str, str]:
     return texts(values, step_s)
 
 
-def _burns(spec: Spec, name: str, slo: TimeSlices, steps: int) -> Iterator[Case]:
-    for alert, burn in ((BURN_FAST, spec.burn.fast), (BURN_SLOW, spec.burn.slow)):
-        for pair in burn.pairs:
-            query = firing(alert, burn.severity, slo=name, window=pair.long)
-            yield from _pair(spec, f"{name}-{pair.long}", query, burn, pair, slo, steps)
+def _burns(spec: Spec, name: str, alert: str, burn: Burn, slo: TimeSlices, steps: int) -> Iterator[Case]:
+    for pair in burn.pairs:
+        query = firing(alert, burn.severity, slo=name, window=pair.long)
+        yield from _pair(spec, f"{name}-{pair.long}", query, burn, pair, slo, steps)
 
 
-def _pair(
-    spec: Spec, name: str, query: str, burn: Burn, pair: BurnPair, slo: TimeSlices, steps: int
-) -> Iterator[Case]:
+def _pair(spec: Spec, name: str, query: str, burn: Burn, pair: BurnPair, slo: TimeSlices, steps: int) -> Iterator[Case]:
     step_s = spec.evaluation_interval.seconds
     limit = float(error_ratio_at(pair.factor, slo.objective))
 
@@ -194,6 +195,6 @@ def _outside(spec: Spec) -> Iterator[Scenario]:
     page = firing(BURN_FAST, spec.burn.fast.severity, slo=name, window=pair.long)
     before = Scenario("down before the open", step_s, steps, session(steps, opens_at_s=470 * step_s))
     before.cases.append(Case(f"{name}-before-open", page, False, with_bad(steps, step_s, range(470))))
-    after = Scenario("down until after the close", step_s, steps, session(steps, closes_at_s=steps * step_s - 1))
-    after.cases.append(Case(f"{name}-after-close", page, False, with_bad(steps, step_s, range(440, steps + 1))))
+    after = Scenario("down until after the close", step_s, steps, session(steps, closes_at_s=steps * step_s - 180))
+    after.cases.append(Case(f"{name}-after-close", page, False, with_bad(steps, step_s, range(430, steps + 1))))
     yield from (before, after)

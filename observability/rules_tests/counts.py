@@ -41,5 +41,3 @@ def _is_counted(slo: Events, name: str) -> bool:
     series = parse(name)
     labels = {matcher.label: matcher.value for matcher in series.matchers}
     return any(selects(selector, series.name, labels) for selector in slo.total)
-
-

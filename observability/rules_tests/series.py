@@ -66,7 +66,7 @@ class Scenario:
         asked = [case for case in self.cases if case.query == query]
         names = "|".join(case.name for case in asked)
         return {
-            "expr": f'count by (instance) ({query.replace("}", f",instance=~{quoted(names)}}}")})',
+            "expr": f"count by (instance) ({query.replace('}', f',instance=~{quoted(names)}}}')})",
             "eval_time": f"{self.step_s * self.steps}s",
             "exp_samples": [{"labels": f"{{instance={quoted(c.name)}}}", "value": 1} for c in asked if c.fires],
         }
@@ -105,13 +105,21 @@ def constant(value: float, steps: int) -> str:
 
 
 def runs(values: Sequence[float | None]) -> str:
-    """Values in promtool's notation, repetitions shortened; None is a missing sample."""
+    """Values in promtool's notation, repetitions shortened; None is a sample that is missing, at once."""
     parts = []
     for value, equal in groupby(values):
         count = len(list(equal))
-        shown = "_" if value is None else f"{value:.12g}"
-        parts.append(shown if count == 1 else f"{shown}x{count if value is None else count - 1}")
+        if value is not None:
+            parts.append(_repeated(f"{value:.12g}", count))
+        elif not parts:
+            parts.append("_" if count == 1 else f"_x{count}")
+        else:
+            parts.append("stale" if count == 1 else "stale _" if count == 2 else f"stale _x{count - 1}")
     return " ".join(parts)
+
+
+def _repeated(value: str, count: int) -> str:
+    return value if count == 1 else f"{value}x{count - 1}"
 
 
 def counter(increments: Sequence[float]) -> str:
@@ -120,16 +128,20 @@ def counter(increments: Sequence[float]) -> str:
     for increment, equal in groupby(increments):
         count = len(list(equal))
         first, value = value + increment, value + increment * count
-        parts.append(f"{first:.12g}" if count == 1 else f"{first:.12g}+{increment:.12g}x{count - 1}")
+        growing = f"{first:.12g}+{increment:.12g}x{count - 1}"
+        parts.append(f"{first:.12g}" if count == 1 else growing if increment else _repeated(f"{first:.12g}", count))
     return " ".join(parts)
 
 
 def burst(steps: int, window: int, amount: float) -> list[float]:
-    """``amount`` spread over the older half of the last ``window`` of ``steps`` steps: shorter windows miss it."""
-    begin, end = steps - max(1, int(window * 0.9)), steps - int(window * 0.5)
-    begin = max(begin, 0)
-    end = max(begin + 1, end)
-    return [amount / (end - begin) if begin <= step < end else 0.0 for step in range(steps)]
+    """``amount`` spread over the older half of the last ``window`` of ``steps`` steps: shorter windows miss it.
+
+    Only whole events happen, so that a counter's end is not below its middle by a rounding error.
+    """
+    begin = max(0, steps - max(1, int(window * 0.9)))
+    end = max(begin + 1, steps - int(window * 0.5))
+    each, rest = divmod(round(amount), end - begin)
+    return [float(each + (step - begin < rest)) if begin <= step < end else 0.0 for step in range(steps)]
 
 
 def label_sets(metric: Metric) -> Iterator[dict[str, str]]:

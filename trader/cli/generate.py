@@ -30,7 +30,9 @@ def artifacts() -> "tuple[Artifact, ...]":
 
 
 def generate_command(
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 when a file is not current.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 when a file is not current.")
+    ] = False,
     root: Annotated[Path, typer.Option(help="The checkout.")] = Path(),
 ) -> None:
     """Write every generated file that is not current, or name those that are not."""
