@@ -89,7 +89,7 @@ class Loop:
         self.want(SPY=100)
         rig.configure(
             strategy={"name": "obedient_strategies:Obedient", "parameters": {"folder": str(self.folder)}},
-            policy={"token_file": str(token)},
+            policy={"token_file": str(token), "measured_within_s": 2, "confirm_resolved_s": 8},
         )
 
     def want(self, **quantities: int) -> None:
@@ -194,3 +194,19 @@ async def test_a_burnt_budget_stops_entries_and_a_repaired_service_trades_again(
     judged = [(fact.slo, fact.new) for fact in facts if isinstance(fact, PolicyChanged)]
     assert ("decision_latency", PolicyState.NO_NEW_ENTRIES) in judged
     assert judged[-1] == ("decision_latency", PolicyState.OK)
+
+
+async def test_alerts_that_end_because_prometheus_died_change_nothing(loop: Loop) -> None:
+    await loop.wait(lambda s: held(s) == {"SPY": Decimal(100)}, "a position of 100")
+    async with loop.stack() as stack:
+        await loop.told(stack, 'slo:budget_remaining_ratio{slo="decision_latency"} > 0')
+        (loop.folder / "slow").touch()
+        await loop.wait(lambda s: s.trading_state is TradingState.REDUCE_ONLY, "no entries")
+        (loop.folder / "slow").unlink()
+
+        await stack.prometheus.kill()
+        died = await loop.wait(lambda s: "held" in str(s.policy), "an end that cannot be believed")
+        assert died.trading_state is TradingState.REDUCE_ONLY
+
+        await stack.prometheus.start()
+        await loop.wait(lambda s: s.trading_state is TradingState.ACTIVE, "a budget that was measured again")
