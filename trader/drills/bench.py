@@ -20,6 +20,7 @@ import yaml
 from trader.clock import NANOSECONDS_PER_SECOND, Clock, SystemClock
 from trader.control import ControlClient
 from trader.control_messages import Command, ControlError
+from trader.drills.deadman import DeadMan
 from trader.drills.errors import DrillError
 from trader.drills.standin import StandIn
 from trader.snapshot import Snapshot
@@ -53,11 +54,18 @@ class Bench:
     """``instance`` is the label of its targets; ``config`` changes the service's configuration, section by section."""
 
     def __init__(
-        self, instance: str, folder: Path, stack: Stack, config: Config | None = None, clock: Clock | None = None
+        self,
+        instance: str,
+        folder: Path,
+        stack: Stack,
+        deadman: DeadMan,
+        config: Config | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.instance = instance
         self.folder = folder
         self.stack = stack
+        self.deadman = deadman
         self.standin = StandIn()
         self._clock = clock or SystemClock()
         self._changes = config or {}

@@ -44,6 +44,8 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True):
     detect_s: float = 5.0
     clear_s: float = 10.0
     alone: bool = False
+    # The page is the dead-man's silence, the resolve its next heartbeat.
+    by_silence: bool = False
 
     @property
     def name(self) -> str:

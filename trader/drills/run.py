@@ -16,20 +16,23 @@ import msgspec
 
 from trader.clock import NANOSECONDS_PER_SECOND, Clock, SystemClock
 from trader.drills.bench import Bench
+from trader.drills.deadman import DeadMan
 from trader.drills.errors import DrillError
 from trader.drills.model import Drill, DrillResult, On
 from trader.drills.scale import TimeScale, hold_of, keep_of, scaled_rules
 from trader.drills.session import SESSION_FILE, session_text
+from trader.drills.stack_drills import RESEND_S
 from trader.drills.steps import settle
 from trader.stack import ALERTS_FOLDER, Notice, Stack, StackError, StackOptions
 from trader.stack.files import read_yaml, write_yaml
 
 INTERVAL_S: Final = 1.0
-TIMING_S: Final = {"group_wait": 0.0, "group_interval": 1.0, "repeat_interval": 3600.0}
+TIMING_S: Final = {"group_wait": 0.0, "group_interval": 1.0, "repeat_interval": 4.0}
+# The heartbeat comes every few seconds; so much silence is an alarm.
+SILENCE_S: Final = 15.0
 # A scrape, an evaluation and Alertmanager's rounds, on a machine that does other things too.
-SLACK_S: Final = 6.0
+SLACK_S: Final = 10.0
 POLL_S: Final = 0.05
-FIRST_SAMPLES_S: Final = 3.0
 
 
 class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +47,10 @@ class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Range:
     """Where drills are played: the stack, and the targets that are there now."""
 
-    def __init__(self, options: DrillOptions, stack: Stack, clock: Clock | None = None) -> None:
+    def __init__(self, options: DrillOptions, stack: Stack, deadman: DeadMan, clock: Clock | None = None) -> None:
         self.options = options
         self.stack = stack
+        self.deadman = deadman
         self.clock = clock or SystemClock()
         self.rules = stack.folder / "rules"
         self._targets: dict[str, dict[str, str]] = {"trader": {}, "node": {}}
@@ -80,12 +84,17 @@ async def drill_range(options: DrillOptions) -> AsyncIterator[Range]:
     stack_folder = options.folder / "stack"
     (stack_folder / "textfile").mkdir(parents=True, exist_ok=True)
     (stack_folder / "textfile" / f"{SESSION_FILE}.prom").write_text(session_text())
+    deadman = DeadMan()
+    await deadman.start()
     settings = StackOptions(
         folder=stack_folder, alerts=alerts, scrape_interval_s=INTERVAL_S, evaluation_interval_s=INTERVAL_S,
-        timing_s=TIMING_S, resend_s=5.0, calendar=None,
+        timing_s=TIMING_S, resend_s=RESEND_S, calendar=None, receivers={"dead-man": deadman.url},
     )  # fmt: skip
-    async with Stack(settings) as stack:
-        yield Range(options, stack)
+    try:
+        async with Stack(settings) as stack:
+            yield Range(options, stack, deadman)
+    finally:
+        await deadman.stop()
 
 
 def prepare_alerts(shipped: Path, folder: Path, scale: TimeScale) -> None:
@@ -132,11 +141,12 @@ async def play_all(
 async def play(place: Range, drill: Drill) -> DrillResult:
     """One drill, from a bench of its own to the resolve."""
     instance = f"{drill.alert}-{drill.severity}".lower()
-    bench = Bench(instance, place.options.folder / instance, place.stack, drill.config, place.clock)
+    bench = Bench(instance, place.options.folder / instance, place.stack, place.deadman, drill.config, place.clock)
     result = DrillResult(alert=drill.alert, severity=drill.severity, fault=drill.fault, on=drill.on)
     try:
         await _set_up(place, drill, bench)
-        return await _page_and_resolve(place, drill, bench, result)
+        meet = _silence_and_heartbeat if drill.by_silence else _page_and_resolve
+        return await meet(place, drill, bench, result)
     except (DrillError, StackError, OSError) as error:
         return msgspec.structs.replace(result, problem=f"could not be played: {error}")
     finally:
@@ -180,13 +190,14 @@ async def _page_and_resolve(place: Range, drill: Drill, bench: Bench, result: Dr
         return msgspec.structs.replace(result, problem="it fired before there was a fault")
     began_ns = place.clock.monotonic_ns()
     await drill.inject(bench)
-    paged = await _wait_for(place, drill, "firing", began_ns, page_bound_s)
-    repaired_ns = place.clock.monotonic_ns()
+    injected_ns = place.clock.monotonic_ns()
+    paged = await _wait_for(place, drill, "firing", began_ns, injected_ns, page_bound_s)
     await drill.repair(bench)
-    resolved = await _wait_for(place, drill, "resolved", repaired_ns, resolve_bound_s) if paged else None
+    repaired_ns = place.clock.monotonic_ns()
+    resolved = await _wait_for(place, drill, "resolved", injected_ns, repaired_ns, resolve_bound_s) if paged else None
     return msgspec.structs.replace(
         result,
-        page_s=_seconds(began_ns, paged),
+        page_s=_seconds(injected_ns, paged),
         page_bound_s=page_bound_s,
         resolve_s=_seconds(repaired_ns, resolved),
         resolve_bound_s=resolve_bound_s,
@@ -196,9 +207,41 @@ async def _page_and_resolve(place: Range, drill: Drill, bench: Bench, result: Dr
     )  # fmt: skip
 
 
-async def _wait_for(place: Range, drill: Drill, status: str, since_ns: int, bound_s: float) -> Notice | None:
-    """The first notice of this drill since then; None when there is none within the bound."""
-    deadline_ns = since_ns + int(bound_s * NANOSECONDS_PER_SECOND)
+async def _silence_and_heartbeat(place: Range, drill: Drill, bench: Bench, result: DrillResult) -> DrillResult:
+    """The heartbeat has to stay away, and to come back."""
+    page_bound_s, resolve_bound_s = drill.detect_s + SILENCE_S + SLACK_S, drill.clear_s + SLACK_S
+    if not await _within(place, lambda: place.deadman.silent_s() < SILENCE_S, SILENCE_S):
+        return msgspec.structs.replace(result, problem="there was no heartbeat before there was a fault")
+    await drill.inject(bench)
+    silent_after_s = await _within(place, lambda: place.deadman.silent_s() >= SILENCE_S, page_bound_s)
+    await drill.repair(bench)
+    back_after_s = await _within(place, lambda: place.deadman.silent_s() < SILENCE_S, resolve_bound_s)
+    return msgspec.structs.replace(
+        result,
+        page_s=silent_after_s,
+        page_bound_s=page_bound_s,
+        resolve_s=back_after_s,
+        resolve_bound_s=resolve_bound_s,
+        summary="the dead-man's switch heard nothing",
+        problem="" if silent_after_s and back_after_s else "the heartbeat did not stay away and come back",
+    )
+
+
+async def _within(place: Range, holds: Callable[[], bool], bound_s: float) -> float | None:
+    """After how many seconds ``holds`` did; None when it did not within the bound."""
+    began_ns = place.clock.monotonic_ns()
+    while (waited_s := (place.clock.monotonic_ns() - began_ns) / NANOSECONDS_PER_SECOND) <= bound_s:
+        if holds():
+            return max(POLL_S, round(waited_s, 1))
+        await asyncio.sleep(POLL_S)
+    return None
+
+
+async def _wait_for(
+    place: Range, drill: Drill, status: str, since_ns: int, from_ns: int, bound_s: float
+) -> Notice | None:
+    """The first notice of this drill since then; None when there is none within the bound, counted from ``from_ns``."""
+    deadline_ns = from_ns + int(bound_s * NANOSECONDS_PER_SECOND)
     while True:
         notice = _first(place, drill, status, since_ns)
         if notice is not None or place.clock.monotonic_ns() > deadline_ns:
@@ -217,4 +260,5 @@ def _first(place: Range, drill: Drill, status: str, since_ns: int) -> Notice | N
 
 
 def _seconds(since_ns: int, notice: Notice | None) -> float | None:
-    return None if notice is None else round((notice.monotonic_ns - since_ns) / NANOSECONDS_PER_SECOND, 1)
+    """Seconds from when a step was done; 0 when the notice came while it was being done."""
+    return None if notice is None else max(0.0, round((notice.monotonic_ns - since_ns) / NANOSECONDS_PER_SECOND, 1))

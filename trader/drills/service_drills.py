@@ -74,8 +74,8 @@ MARKET_DATA: Final = (
 ORDERS: Final = (
     Drill(
         alert="OrderUnacknowledged", severity="page", on=On.SERVICE, fault="the gateway is silent about an order",
-        config={"execution": {"ack_timeout_s": 120}},
-        prepare=gateway_with(late_ack_ratio=1.0, ack_delay_s=3600),
+        config={"execution": {"ack_timeout_s": 120}, "gateway": {"reconcile_interval_s": 300}},
+        prepare=gateway_with(no_callback_ratio=1.0),
         inject=steer(quantity=100), repair=healthy_gateway, detect_s=7, clear_s=12,
     ),
     Drill(
@@ -85,11 +85,11 @@ ORDERS: Final = (
     ),
     Drill(
         alert="ReconciliationMismatch", severity="page", on=On.SERVICE, fault="the broker does not know our position",
-        prepare=hold(100), inject=forget_positions, repair=resume, detect_s=12, clear_s=12,
+        prepare=hold(100), inject=forget_positions, repair=steps(steer(quantity=0), resume), detect_s=12, clear_s=12,
     ),
     Drill(
         alert="ReconciliationStale", severity="page", on=On.SERVICE, fault="the broker's books never agree with ours",
-        prepare=hold(100), inject=forget_positions, repair=resume, detect_s=22, clear_s=12,
+        prepare=hold(100), inject=forget_positions, repair=steps(steer(quantity=0), resume), detect_s=22, clear_s=12,
     ),
     Drill(
         alert="NoFillsThisSession", severity="page", on=On.SERVICE,
@@ -136,10 +136,6 @@ LIFECYCLE: Final = (
     Drill(
         alert="TargetDown", severity="page", on=On.SERVICE, fault="the service is killed",
         inject=kill, repair=start, detect_s=6, clear_s=8,
-    ),
-    Drill(
-        alert="TargetDown", severity="ticket", on=On.SERVICE, fault="the service is killed",
-        inject=kill, repair=start, detect_s=8, clear_s=15,
     ),
     Drill(
         alert="UnplannedRestart", severity="ticket", on=On.SERVICE, fault="the service crashes and is started again",

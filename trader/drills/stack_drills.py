@@ -9,18 +9,30 @@ from trader.drills.model import Drill, On
 from trader.drills.session import CALENDAR, CLOSE, OPEN, SESSION_FILE, session_file
 from trader.drills.steps import (
     break_prometheus_file,
+    break_receiver,
     broken_textfile,
     fail_a_rule,
+    forget_host,
+    forget_traders,
+    kill,
     mend_prometheus_file,
+    mend_receiver,
     mend_the_rule,
     no_textfile,
+    remember_host,
+    remember_trader,
     shows_series,
+    start,
     start_gateway,
+    start_prometheus,
     steps,
     stop_gateway,
+    stop_prometheus,
     textfile,
 )
 
+# How often Prometheus repeats an alert to Alertmanager; what it repeats no more ends after four times that.
+RESEND_S: Final = 5.0
 _LIVE: Final = 'trader_mode{mode="live"}'
 _SUCCESS: Final = "trader_task_last_success_timestamp_seconds"
 _STALENESS: Final = "trader_task_max_staleness_seconds"
@@ -110,4 +122,32 @@ WHOLE_STACK: Final = (
     ),
 )  # fmt: skip
 
-STACK_DRILLS: Final = (*TEXTFILES, *WHOLE_STACK)
+MONITORING: Final = (
+    Drill(
+        alert="AlertmanagerNotificationsFailing", severity="page", on=On.STACK, by_instance=False, alone=True,
+        fault="a receiver refuses what Alertmanager sends",
+        inject=break_receiver, repair=mend_receiver, detect_s=10, clear_s=15,
+    ),
+    Drill(
+        alert="TargetAbsent", severity="page", on=On.TRADER_STANDIN, by_instance=False, alone=True,
+        fault="Prometheus's file names no trader any more", series={"trader_ready": 1},
+        inject=forget_traders, repair=remember_trader,
+    ),
+    Drill(
+        alert="TargetAbsent", severity="ticket", on=On.STACK, by_instance=False, alone=True, labels={"job": "node"},
+        fault="Prometheus's file names no node_exporter any more", inject=forget_host, repair=remember_host,
+    ),
+    Drill(
+        alert="TargetDown", severity="ticket", on=On.SERVICE, alone=True,
+        fault="the service is killed outside the session",
+        prepare=textfile(SESSION_FILE, {}, {f"{OPEN}{{{CALENDAR}}}": 7200, f"{CLOSE}{{{CALENDAR}}}": 9000}),
+        inject=kill, repair=steps(start, session_file), detect_s=8, clear_s=15,
+    ),
+    Drill(
+        alert="Watchdog", severity="none", on=On.STACK, alone=True, by_silence=True,
+        fault="Prometheus is stopped; the dead-man's switch hears nothing",
+        inject=stop_prometheus, repair=start_prometheus, detect_s=4 * RESEND_S, clear_s=15,
+    ),
+)  # fmt: skip
+
+STACK_DRILLS: Final = (*TEXTFILES, *WHOLE_STACK, *MONITORING)

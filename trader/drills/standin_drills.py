@@ -49,9 +49,9 @@ RESOURCES: Final = (
         inject=shows_series({_USED: 7.6e9}), repair=shows_series({_USED: 4e9}),
     ),
     Drill(
-        alert="UnitCPUHigh", severity="ticket", on=TRADER, fault="3.6 of 4 CPUs are in use",
+        alert="UnitCPUHigh", severity="ticket", on=TRADER, fault="the unit uses more than its CPUs",
         series={"trader_unit_cpu_usage_seconds_total": rising(0.5), "trader_unit_cpu_limit_cores": 4},
-        inject=shows_series({"trader_unit_cpu_usage_seconds_total": rising(3.6, 5000)}),
+        inject=shows_series({"trader_unit_cpu_usage_seconds_total": rising(6.0, 5000)}),
         repair=shows_series({"trader_unit_cpu_usage_seconds_total": rising(0.5, 9000)}), detect_s=8, clear_s=12,
     ),
     Drill(

@@ -260,6 +260,42 @@ async def mend_prometheus_file(bench: Bench) -> None:
     await bench.stack.reload()
 
 
+async def stop_prometheus(bench: Bench) -> None:
+    await bench.stack.prometheus.stop()
+
+
+async def start_prometheus(bench: Bench) -> None:
+    await bench.stack.prometheus.start()
+
+
+async def break_receiver(bench: Bench) -> None:
+    """One receiver refuses what Alertmanager sends."""
+    bench.deadman.broken = True
+
+
+async def mend_receiver(bench: Bench) -> None:
+    bench.deadman.broken = False
+
+
+async def forget_traders(bench: Bench) -> None:
+    """Prometheus's file names no trader any more."""
+    await bench.stack.set_targets("trader", [])
+
+
+async def remember_trader(bench: Bench) -> None:
+    entry = {"targets": [bench.standin.address], "labels": {"instance": bench.instance}}
+    await bench.stack.set_targets("trader", [entry])
+
+
+async def forget_host(bench: Bench) -> None:
+    """Prometheus's file names no node_exporter any more."""
+    await bench.stack.set_targets("node", [])
+
+
+async def remember_host(bench: Bench) -> None:
+    await bench.stack.set_targets("node", [{"targets": [bench.stack.node_exporter.url.removeprefix("http://")]}])
+
+
 async def settle(bench: Bench) -> None:
     """Leave time for a sample or two of what was, so that a rate has something to compare with."""
     await asyncio.sleep(3.0)
