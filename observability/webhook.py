@@ -7,6 +7,7 @@ scrapes do the alerts say anything.
 """
 
 import hmac
+import logging
 from collections.abc import Callable, Iterator
 from typing import Annotated, Final, Literal
 
@@ -15,9 +16,11 @@ from aiohttp import web
 
 from observability.catalogue import OTHER
 from observability.catalogue.policy import SLOS
-from trader.clock import Clock
+from trader.clock import NANOSECONDS_PER_SECOND, Clock
 from trader.events import AlertLine, AnyFact, MetricsScraped, PolicyAlertsReceived
 from trader.settings import PolicySettings
+
+logger = logging.getLogger(__name__)
 
 PATH: Final = "/alertmanager/webhook"
 MAX_BODY_BYTES: Final = 1_048_576
@@ -27,6 +30,7 @@ POLICY_LABEL: Final = ("policy", "true")
 # Prometheus and what stands in for it send this with every scrape; a person's browser does not.
 SCRAPE_HEADER: Final = "X-Prometheus-Scrape-Timeout-Seconds"
 BEARER: Final = "bearer "
+LOG_EVERY_NS: Final = 60 * NANOSECONDS_PER_SECOND
 
 
 class _Alert(msgspec.Struct, frozen=True):
@@ -50,6 +54,7 @@ class PolicyWebhook:
         self._settings = settings
         self._clock = clock
         self._post = post
+        self._logged_ns: int | None = None
 
     def scraped(self, request: web.Request) -> None:
         """Tell of a scrape, when that is what ``request`` is."""
@@ -58,17 +63,26 @@ class PolicyWebhook:
 
     async def handle(self, request: web.Request) -> web.Response:
         if not self._is_authorized(request.headers.get("Authorization", "")):
-            return _refused(401, "the bearer token is missing or wrong; it is in the file of policy.token_file")
+            return self._refused(401, "the bearer token is missing or wrong; it is in the file of policy.token_file")
         body = await _body(request)
         if body is None:
-            return _refused(413, f"a message may have {MAX_BODY_BYTES} bytes at most")
+            return self._refused(413, f"a message may have {MAX_BODY_BYTES} bytes at most")
         try:
             message = msgspec.json.decode(body, type=_Message)
         except msgspec.DecodeError as error:
-            return _refused(400, f"this is no message of Alertmanager's webhook, version 4: {error}")
+            return self._refused(400, f"this is no message of Alertmanager's webhook, version 4: {error}")
         received = self._received(message)
         self._post(received)
         return web.json_response({"alerts": len(received.alerts)})
+
+    def _refused(self, status: int, sentence: str) -> web.Response:
+        """The answer that says why; the log says it too, at most once in ``LOG_EVERY_NS``."""
+        now_ns = self._clock.monotonic_ns()
+        if self._logged_ns is None or now_ns - self._logged_ns >= LOG_EVERY_NS:
+            self._logged_ns = now_ns
+            logger.warning("a message to the budget policy's webhook was refused: %s", sentence)
+        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+        return web.json_response({"error": sentence}, status=status, headers=headers)
 
     def _is_authorized(self, header: str) -> bool:
         scheme, token = header[: len(BEARER)], header[len(BEARER) :]
@@ -116,8 +130,3 @@ async def _body(request: web.Request) -> bytes | None:
         if len(body) > MAX_BODY_BYTES:
             return None
     return bytes(body)
-
-
-def _refused(status: int, sentence: str) -> web.Response:
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return web.json_response({"error": sentence}, status=status, headers=headers)

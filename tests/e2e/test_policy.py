@@ -87,6 +87,8 @@ def test_an_operator_overrides_the_policy_for_a_while(rig: Any) -> None:
     rig.wait(is_state(TradingState.REDUCE_ONLY), "reduce only")
     assert "only exits are allowed" in rig.command("resume").stdout
 
+    refused = rig.command("policy", "override", "--for", "30d", "--reason", "too long")
+    assert (refused.returncode, "an override may last 86400 s at most" in refused.stderr) == (1, True)
     said = rig.command("policy", "override", "--for", "6s", "--reason", "known cause")
     assert said.returncode == 0, said.stderr
     assert "overridden" in rig.command("policy", "show").stdout

@@ -1,5 +1,6 @@
 """The budget policy: what it makes of each word of Alertmanager, and of silence."""
 
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -223,3 +224,33 @@ def test_there_is_a_limit_on_alerts(hearing: Hearing) -> None:
     assert len(hearing.policy.alerts["availability"]) == MAX_ALERTS
     hearing.hear(alert(key="one more"))
     assert len(hearing.policy.alerts["availability"]) == MAX_ALERTS
+
+
+def test_after_any_words_the_facts_alone_rebuild_what_is_remembered(seed: int) -> None:
+    chance = random.Random(seed)
+    names, slos = ("SLOBudgetExhausted", "SLOBurnFast"), ("availability", "error_rate")
+    hearing, again = Hearing(confirm_resolved_s=60, forget_after_s=600), BudgetPolicy()
+    for _ in range(2_000):
+        match chance.randrange(5):
+            case 0:
+                hearing.wait(chance.randrange(200))
+            case 1:
+                hearing.scrape_for(chance.randrange(100))
+            case 2:
+                hearing.hear(heartbeat=chance.random() < 0.8)
+            case _:
+                told = [
+                    alert(chance.choice(names), chance.choice(slos), chance.random() < 0.5)
+                    for _ in range(chance.randrange(4))
+                ]
+                hearing.hear(*told)
+        for fact in hearing.told:
+            again.apply(fact)
+        hearing.told.clear()
+        assert again.alerts == hearing.policy.alerts
+        assert again.stops_entries() == hearing.policy.stops_entries()
+    for name in names:
+        for slo in slos:
+            hearing.hear(over(name, slo), heartbeat=True)
+    hearing.scrape_for(120, heartbeat=True)
+    assert not any(hearing.policy.states().values())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -160,6 +161,20 @@ async def test_a_message_that_is_too_large_is_refused(door: Door) -> None:
     assert status == 413
     assert str(MAX_BODY_BYTES) in answer["error"]
     assert door.told == []
+
+
+async def test_refusals_are_in_the_log_once_a_minute(
+    door: Door, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        await door.post(b"{", token="wrong")
+    clock.advance(timedelta(minutes=1))
+    await door.post(b"{")
+    assert [record.getMessage().partition(": ")[2][:16] for record in caplog.records] == [
+        "the bearer token",
+        "this is no messa",
+    ]
+    assert "wrong" not in " ".join(record.getMessage() for record in caplog.records).replace("missing or wrong", "")
 
 
 async def test_a_message_of_the_largest_size_is_read(door: Door) -> None:
