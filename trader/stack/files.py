@@ -4,6 +4,7 @@ Rules: jobs, limits, routes, matchers and inhibitions stay exactly as shipped, b
 what a user gets. What is replaced is listed here: targets by job, webhook URLs by receiver, tokens, intervals.
 """
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -144,21 +145,12 @@ def _hasten(group: dict[str, Any], hold_ratio: float, evaluation_s: float | None
 
 
 UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
+PART: Final = re.compile(r"(\d+)(ms|[smhdwy])")
+WHOLE: Final = re.compile(rf"(?:{PART.pattern})+|0")
 
 
 def seconds_of(text: str) -> float:
     """The seconds of a duration such as ``1h30m``; raises StackError."""
-    total, number, rest = 0.0, "", text.strip()
-    while rest:
-        digits = len(rest) - len(rest.lstrip("0123456789"))
-        number, rest = rest[:digits], rest[digits:]
-        unit = next((name for name in UNITS_S if rest.startswith(name)), None)
-        if not number and text != "0":
-            unit = None
-        if unit is None:
-            if number == "0" and not rest:
-                return total
-            raise StackError(f"{text!r} is not a duration such as 1h30m")
-        total += int(number) * UNITS_S[unit]
-        rest = rest[len(unit) :]
-    return total
+    if not WHOLE.fullmatch(text):
+        raise StackError(f"{text!r} is not a duration such as 1h30m")
+    return sum(int(number) * UNITS_S[unit] for number, unit in PART.findall(text))
