@@ -33,6 +33,7 @@ from observability.slo import (
     Spec,
     TimeSlices,
 )
+from observability.slo_gates import error_ratio_at
 
 LONG_WINDOW_S = 86_400
 
@@ -225,9 +226,11 @@ def wilson_upper(name: str, z: float, window: Duration) -> str:
 
 def _budgets(spec: Spec) -> Iterator[Recording]:
     budget, burning = spec.budget.window, spec.budget.burn_window
-    allowed = "on (slo) group_left () (1 - slo:objective_ratio)"
+    allowed = "on (slo) group_left () slo:error_budget_ratio"
     for name, objective in spec.objectives().items():
         yield Recording("slo:objective_ratio", f"vector({number(objective)})", {"slo": name})
+        # Not 1 - objective: that is 0.0010000000000000009 for 0.999, and a spent budget would be never quite 0.
+        yield Recording("slo:error_budget_ratio", f"vector({error_ratio_at(1, objective):f})", {"slo": name})
     yield Recording("slo:budget_remaining_ratio", f"1 - slo:error_ratio:{budget} / {allowed}")
     yield Recording(f"slo:burn_rate:{burning}", f"slo:error_ratio:{burning} / {allowed}")
     yield Recording(

@@ -5,14 +5,14 @@ numbers in the objectives, so a changed objective brings changed tests.
 """
 
 from observability.rules import dump, groups
-from observability.rules_tests import availability, burn, few
+from observability.rules_tests import availability, burn, few, judgements
 from observability.rules_tests.series import Case, Scenario, test_file
 from observability.slo import Spec
 
 
 def scenarios(spec: Spec) -> dict[str, list[Scenario]]:
     """Every test file's scenarios by its name."""
-    return {name: found for part in (burn, availability, few) for name, found in part.scenarios(spec)}
+    return {name: found for part in (burn, availability, few, judgements) for name, found in part.scenarios(spec)}
 
 
 def render(spec: Spec) -> dict[str, str]:

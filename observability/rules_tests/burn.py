@@ -5,7 +5,7 @@ part of the window, so that a shorter window would miss them.
 """
 
 from collections.abc import Iterator
-from math import ceil, floor
+from math import ceil
 
 from observability.rules_alerts import BURN_FAST, BURN_SLOW, EXHAUSTED
 from observability.rules_tests.counts import scraped
@@ -55,9 +55,8 @@ def _cases(
 ) -> Iterator[Case]:
     long, short = pair.long.seconds // step_s, pair.short.seconds // step_s
     limit = float(error_ratio_at(pair.factor, slo.objective)) * EVENTS_A_STEP
-    needs_long, needs_short = limit * long, limit * short
-    above_short, below_short = ceil(needs_short * (1 + MARGIN)), floor(needs_short * (1 - MARGIN))
-    above_long, below_long = ceil(needs_long * (1 + MARGIN)), floor(needs_long * (1 - MARGIN))
+    needs_long, needs_short = round(limit * long), round(limit * short)
+    above_short, above_long = ceil(needs_short * (1 + MARGIN)), ceil(needs_long * (1 + MARGIN))
 
     def case(suffix: str, fires: bool, in_long: float, in_short: float) -> Case:
         old, young = burst(steps, long, in_long - in_short), burst(steps, short, in_short)
@@ -66,11 +65,11 @@ def _cases(
         return Case(f"{name}-{suffix}", query, fires, scraped(slo, good, bad))
 
     yield _above(f"{name}-above", query, pair, slo, step_s, steps)
-    yield case("long-below", False, below_long, above_short)
-    yield case("short-below", False, above_long, below_short)
+    yield case("long-at-limit", False, needs_long, above_short)
+    yield case("short-at-limit", False, above_long, needs_short)
     yield Case(f"{name}-healthy", query, False, scraped(slo, [EVENTS_A_STEP] * steps, [0] * steps))
     for count in (slo.min_bad, slo.min_bad - 1):
-        few = burst(steps, short, count)
+        few = [a + b for a, b in zip(burst(steps, long, count - 1), burst(steps, short, 1), strict=True)]
         yield Case(f"{name}-{count}-bad", query, count >= slo.min_bad, scraped(slo, burst(steps, short, 1), few))
     if burn.for_.seconds:
         only_now = [0.0] * (steps - 1) + [float(ceil(needs_long * 2))]
