@@ -11,11 +11,14 @@ from trader.stack.files import duration
 
 SYSTEMD_RUNS: Final = Path("/run/systemd/system")
 SYSTEM_BUS: Final = Path("/run/dbus/system_bus_socket")
+INSTALLED: Final = Path("/usr/bin")
 SYSTEMD_UNITS: Final = "ibkr-.+"
 
 
 def prometheus(program: Path, folder: Path, port: int, retention: str, resend_s: float) -> list[str]:
-    """Prometheus with ``prometheus.yml`` of ``folder``."""
+    """Prometheus with ``prometheus.yml`` of ``folder``; one that is only unpacked is told where its pages are."""
+    pages = program.parent.parent / "share" / "prometheus" / "web"
+    told = [f"--web.local-assets={pages}/"] if pages.is_dir() and program.parent != INSTALLED else []
     return [
         str(program),
         f"--config.file={folder / 'prometheus.yml'}",
@@ -26,6 +29,7 @@ def prometheus(program: Path, folder: Path, port: int, retention: str, resend_s:
         "--web.enable-lifecycle",
         "--enable-feature=exemplar-storage",
         "--log.level=warn",
+        *told,
     ]
 
 

@@ -24,8 +24,16 @@ APT_TIMEOUT_S: Final = 300.0
 LOCK_TIMEOUT_S: Final = 600.0
 LOCK_POLL_S: Final = 0.2
 SAID_MAX_CHARS: Final = 300
-# Packages that newer releases split off from the others, and that older ones do not have.
-SPLIT_OFF_PACKAGES: Final = ("promtool",)
+# What is done without where it does not exist: a program that newer releases split off, and the libraries of
+# Prometheus's web pages.
+WELCOME_PACKAGES: Final = (
+    ("promtool",),
+    (
+        "fonts-glyphicons-halflings", "libjs-bootstrap4", "libjs-d3", "libjs-eonasdan-bootstrap-datetimepicker",
+        "libjs-jquery", "libjs-jquery-hotkeys", "libjs-moment", "libjs-moment-timezone", "libjs-mustache",
+        "libjs-popper.js", "libjs-rickshaw",
+    ),
+)  # fmt: skip
 
 
 class Release(NamedTuple):
@@ -84,8 +92,8 @@ def _download(work: Path, packages: list[str], release: Release | None) -> list[
         options = _apt_options(work, release, lists=work / "lists")
         _run(["apt-get", "-q", "update", *options], work, f"{what}, because the list of packages cannot be had")
         _run([*download, *options], target, what)
-    for package in SPLIT_OFF_PACKAGES:
-        _succeeds(["apt-get", "-q", "download", package, *options], target)
+    for more in WELCOME_PACKAGES:
+        _succeeds(["apt-get", "-q", "download", *more, *options], target)
     return sorted(target.glob("*.deb"))
 
 
