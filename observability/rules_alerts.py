@@ -2,7 +2,6 @@
 
 Rules: an alert says what broke, how much budget is left and how long that lasts, and the first command to type. Its
 name is that of its runbook. Thresholds are written out as numbers, so that a rule can be read without this file.
-The label ``slo`` is asked for once: ``and`` joins only what has the same labels.
 """
 
 from collections.abc import Iterator
@@ -57,12 +56,9 @@ def _alerts(spec: Spec) -> Iterator[Alert]:
 
 def _burn(spec: Spec, alert: str, burn: Burn, pair: BurnPair, name: str, slo: Budgeted) -> Alert:
     limit = error_ratio_at(pair.factor, slo.objective)
-    conditions = [
-        f'slo:error_ratio:{pair.long}{{slo="{name}"}} > {limit:f}',
-        f"slo:error_ratio:{pair.short} > {limit:f}",
-    ]
+    conditions = [f'slo:error_ratio:{window}{{slo="{name}"}} > {limit:f}' for window in (pair.long, pair.short)]
     if isinstance(slo, Events | Latency):
-        conditions.append(f"slo:bad:{pair.long} >= {slo.min_bad}")
+        conditions.append(f'slo:bad:{pair.long}{{slo="{name}"}} >= {slo.min_bad}')
     if burn.session_only:
         conditions.append(f"on () ({session_open(spec)} == 1)")
     return _alert(
@@ -80,8 +76,8 @@ def _burn(spec: Spec, alert: str, burn: Burn, pair: BurnPair, name: str, slo: Bu
 def _exhausted(spec: Spec, name: str, slo: Budgeted) -> Alert:
     conditions = [f'slo:budget_remaining_ratio{{slo="{name}"}} <= 0']
     if isinstance(slo, Events | Latency):
-        conditions.append(f"slo:total:{spec.budget.window} >= {spec.budget.min_events}")
-        conditions.append(f"slo:bad:{spec.budget.window} >= {slo.min_bad}")
+        conditions.append(f'slo:total:{spec.budget.window}{{slo="{name}"}} >= {spec.budget.min_events}')
+        conditions.append(f'slo:bad:{spec.budget.window}{{slo="{name}"}} >= {slo.min_bad}')
     return _alert(
         spec,
         EXHAUSTED,
@@ -97,10 +93,10 @@ def _exhausted(spec: Spec, name: str, slo: Budgeted) -> Alert:
 def _few(spec: Spec, name: str, few: FewEvents | FewLatency, window: str) -> Alert:
     conditions = [
         f'slo:good_ratio_upper:{window}{{slo="{name}"}} < {number(few.objective)}',
-        f"slo:total:{window} >= {few.min_events}",
+        f'slo:total:{window}{{slo="{name}"}} >= {few.min_events}',
     ]
     if few.min_bad > 1:
-        conditions.append(f"slo:bad:{window} >= {few.min_bad}")
+        conditions.append(f'slo:bad:{window}{{slo="{name}"}} >= {few.min_bad}')
     return _alert(
         spec,
         few.alert,
@@ -148,7 +144,7 @@ def _net_pnl(spec: Spec, name: str, slo: Pnl) -> Alert:
         spec,
         NET_PNL_NEGATIVE,
         f'slo:net_pnl_base:{slo.window}{{slo="{name}"}} <= 0\n'
-        f"and ignoring (currency) slo:fills:{slo.window} >= {slo.min_fills}",
+        f'and ignoring (currency) slo:fills:{slo.window}{{slo="{name}"}} >= {slo.min_fills}',
         slo,
         {"severity": "ticket", "policy": "true", "slo": name},
         f"{{{{ $labels.instance }}}} has earned nothing after costs in {slo.sessions} sessions",

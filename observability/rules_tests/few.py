@@ -16,6 +16,7 @@ from observability.slo_gates import wilson_fires
 STEPS_A_WINDOW = 24
 PROFIT_STEP_S = 6 * 3_600
 EVENTS_A_DAY = 20
+MANY_TIMES = 10
 TRADING_SHARE = 5 / 7
 CURRENCY = '{currency="USD"}'
 
@@ -46,7 +47,7 @@ def most_good_that_fires(few: FewEvents | FewLatency, total: int) -> int | None:
 def _few(name: str, few: FewEvents | FewLatency, window: Duration, steps: int) -> Iterator[Case]:
     query = firing(few.alert, few.severity, slo=name, window=window)
     usual = EVENTS_A_DAY * (round(window.seconds / 86_400 * TRADING_SHARE) or 1)
-    for total in dict.fromkeys((few.min_events - 1, few.min_events, usual)):
+    for total in dict.fromkeys((few.min_events - 1, few.min_events, usual, MANY_TIMES * usual)):
         worst = most_good_that_fires(few, total)
         for good in (worst, worst + 1) if worst is not None else (0,):
             bad = total - good
