@@ -13,9 +13,11 @@ import msgspec
 from trader.success_metrics import ACK_THRESHOLD_S, DECISION_THRESHOLD_S, percent_text
 
 OBJECTIVE: Final = "slo:objective_ratio"
+# Which targets are traders; other programs have processes and files too.
+EXPECTED: Final = "trader:expected"
 # Everything that is asked, in one query.
 QUERY: Final = (
-    '{__name__=~"slo:(objective_ratio|met|error_ratio:30d|bad:30d|total:30d|bad:1d|budget_remaining_ratio|'
+    '{__name__=~"trader:expected|slo:(objective_ratio|met|error_ratio:30d|bad:30d|total:30d|bad:1d|budget_remaining_ratio|'
     'budget_exhaustion_seconds|coverage_ratio|resource_ratio|net_pnl_base:28d|fills:28d)"}'
 )
 COVERAGE_LOW_RATIO: Final = 0.9
@@ -139,7 +141,9 @@ METRICS: Final = (
 def reports(samples: Sequence[Sample]) -> tuple[TraderReport, ...]:
     """A report for every trader in ``samples``: (labels with ``__name__``, value) pairs as ``QUERY`` answers them."""
     objectives = {labels.get("slo", ""): value for labels, value in samples if labels.get("__name__") == OBJECTIVE}
-    traders = sorted({(labels.get("job", ""), labels["instance"]) for labels, _ in samples if labels.get("instance")})
+    traders = sorted(
+        {(labels.get("job", ""), labels.get("instance", "")) for labels, _ in samples if labels["__name__"] == EXPECTED}
+    )
     return tuple(
         TraderReport(
             job=job,

@@ -18,8 +18,12 @@ def objectives() -> list[Sample]:
     return [({"__name__": "slo:objective_ratio", "slo": slo}, value) for slo, value in OBJECTIVES.items()]
 
 
+def expected(instance: str) -> Sample:
+    return {"__name__": "trader:expected", "job": "trader", "instance": instance}, 1
+
+
 def report(*samples: Sample) -> TraderReport:
-    (found,) = reports([*objectives(), *samples])
+    (found,) = reports([*objectives(), expected("a"), *samples])
     return found
 
 
@@ -86,6 +90,9 @@ def test_little_coverage_is_said() -> None:
     assert row.now == "0.025 %, 1 of 4,000 (only 25 % of session time was measured)"
 
 
-def test_every_trader_has_a_report_of_its_own() -> None:
-    found = reports([*objectives(), sample("slo:met", "restarts", 1), sample("slo:met", "restarts", 0, instance="b")])
+def test_every_trader_has_a_report_of_its_own_and_nobody_else() -> None:
+    told = [sample("slo:met", "restarts", 1), sample("slo:met", "restarts", 0, instance="b")]
+    other = sample("slo:met", "resources", 0, job="prometheus")
+    found = reports([*objectives(), expected("a"), expected("b"), *told, other])
     assert [item.instance for item in found] == ["a", "b"]
+    assert [item.broken for item in found] == [False, True]

@@ -24,6 +24,7 @@ ScaleOption = Annotated[
     float, typer.Option("--time-scale", min=1, max=120, help="Shipped seconds per drilled second, in every rule.")
 ]
 FolderOption = Annotated[Path | None, typer.Option("--folder", help="Keep logs, rules and data here.")]
+MarkdownOption = Annotated[Path | None, typer.Option("--markdown", help="Also write the table to this file.")]
 HEADING: Final = "Time scale {factor:g}: every wait of the shipped rules divided by it, none below a few seconds"
 
 drills = typer.Typer(no_args_is_help=True, help="Practise what has to work when it matters.")
@@ -47,6 +48,7 @@ def page(
     parallel: Annotated[int, typer.Option(min=1, max=8, help="Drills that run beside each other.")] = 3,
     folder: FolderOption = None,
     json: JsonOption = False,
+    markdown: MarkdownOption = None,
     listing: Annotated[bool, typer.Option("--list", help="Only list the drills, and the alerts without one.")] = False,
 ) -> None:
     """Raise alerts on a real Prometheus and Alertmanager, wait for the page, repair, wait for the resolve."""
@@ -71,6 +73,8 @@ def page(
             )
         except StackError as error:
             fail(f"cannot drill: {error}", EXIT_UNUSABLE)
+    if markdown is not None:
+        markdown.write_text(markdown_of(results, time_scale), encoding="utf-8")
     _show(results, json, complete=not (alert or more_alerts))
     if any(result.problem for result in results):
         raise typer.Exit(EXIT_FAILED)
@@ -98,6 +102,27 @@ def table_of(results: Sequence[DrillResult]) -> Table:
             f"[red]{result.problem}[/red]" if result.problem else "[green]ok[/green]",
         )  # fmt: skip
     return table
+
+
+def markdown_of(results: Sequence[DrillResult], factor: float) -> str:
+    """The table for the documentation, with what has no drill and why."""
+    from trader.drills.table import NOT_DRILLED
+
+    lines = [
+        "<!-- Made by `trader drill page --markdown FILE`. DO NOT EDIT. -->",
+        "",
+        f"Time scale {factor:g}: every wait of the shipped rules divided by it, none below a few seconds.",
+        "",
+        "| alert | severity | fault | made on | to page | bound | to resolve | bound | verdict |",
+        "|---|---|---|---|---:|---:|---:|---:|---|",
+    ]
+    for result in sorted(results, key=lambda item: (item.alert, item.severity)):
+        times = (result.page_s, result.page_bound_s, result.resolve_s, result.resolve_bound_s)
+        cells = [result.alert, result.severity, result.fault, result.on, *map(_shown, times), result.problem or "ok"]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "Without a drill, proven by promtool only:", ""]
+    lines += [f"- `{name}`: {reason}." for name, reason in sorted(NOT_DRILLED.items())]
+    return "\n".join(lines) + "\n"
 
 
 def _show(results: Sequence[DrillResult], json: bool, complete: bool) -> None:

@@ -74,7 +74,10 @@ MARKET_DATA: Final = (
 ORDERS: Final = (
     Drill(
         alert="OrderUnacknowledged", severity="page", on=On.SERVICE, fault="the gateway is silent about an order",
-        config={"execution": {"ack_timeout_s": 120}, "gateway": {"reconcile_interval_s": 300}},
+        config={
+            "execution": {"ack_timeout_s": 120, "cross_ticks": -100, "cancel_after_s": 600},
+            "risk": {"price_collar_ratio": 0.5}, "gateway": {"reconcile_interval_s": 300},
+        },
         prepare=gateway_with(no_callback_ratio=1.0),
         inject=steer(quantity=100), repair=healthy_gateway, detect_s=7, clear_s=12,
     ),

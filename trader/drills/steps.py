@@ -278,8 +278,8 @@ async def mend_receiver(bench: Bench) -> None:
 
 
 async def forget_traders(bench: Bench) -> None:
-    """Prometheus's file names no trader any more."""
-    await bench.stack.set_targets("trader", [])
+    """Prometheus's file names no trader any more; the job stays, so that its series end at once."""
+    await bench.stack.set_targets("trader", [{"targets": []}])
 
 
 async def remember_trader(bench: Bench) -> None:
@@ -289,7 +289,7 @@ async def remember_trader(bench: Bench) -> None:
 
 async def forget_host(bench: Bench) -> None:
     """Prometheus's file names no node_exporter any more."""
-    await bench.stack.set_targets("node", [])
+    await bench.stack.set_targets("node", [{"targets": []}])
 
 
 async def remember_host(bench: Bench) -> None:
