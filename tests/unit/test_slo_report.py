@@ -92,6 +92,7 @@ def test_little_coverage_is_said() -> None:
 
 def test_every_trader_has_a_report_of_its_own_and_nobody_else() -> None:
     told = [sample("slo:met", "restarts", 1), sample("slo:met", "restarts", 0, instance="b")]
+    told.append(sample("slo:bad:1d", "restarts", 2, instance="b"))
     other = sample("slo:met", "resources", 0, job="prometheus")
     found = reports([*objectives(), expected("a"), expected("b"), *told, other])
     assert [item.instance for item in found] == ["a", "b"]
