@@ -16,7 +16,7 @@ from pathlib import Path
 import promql_parser
 import yaml
 
-from tests.rules.rulebook import Document, Rule, TestGroup, about, groups_about, read, rules, run_promtool, uses
+from tests.rules.rulebook import Document, Rule, TestGroup, groups_about, judges, read, rules, run_promtool, uses
 
 TOKEN = re.compile(
     r"""
@@ -32,10 +32,15 @@ COMPARISONS = {">": ("<=", ">="), ">=": ("<", ">"), "<": (">=", "<="), "<=": (">
 SET_OPERATORS = {"and": ("unless",), "unless": ("and",), "or": ("and", "unless")}
 RECORDED_WINDOW = re.compile(r"(?P<stem>[a-z_]+(?::[a-z_]+)*):(?P<window>\d+[smhd])$")
 
+# Operands that are joined match each other on this label, so one matcher on it does for all: they go together.
+SHARED = "slo"
+
 # (alert, kind, part of the mutant's expression on one line, why no test can tell it from the rule)
 EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
     ("Watchdog", "threshold", "vector(", "it fires because it exists, whatever its value"),
     ("DiskFillsIn24h", "comparison", "86400) < 0", "a fitted line never is exactly 0"),
+    ("OrderLatencyAboveObjective", "comparison", "<= 0.99", "Wilson's bound is irrational, never the objective"),
+    ("FillRateBelowObjective", "comparison", "<= 0.9", "Wilson's bound is irrational, never the objective"),
 )
 
 CONTROL = 0
@@ -123,6 +128,7 @@ def changed_expressions(expr: str) -> Iterator[tuple[str, str, str]]:
             continue
         for kind, text in _replacements(token):
             yield kind, around(token.start, token.end, text), with_(token.start, token.end, text)
+    yield from _without_shared_matcher(expr)
 
 
 def _replacements(token: Token) -> Iterator[tuple[str, str]]:
@@ -143,8 +149,16 @@ def _without_matchers(expr: str, start: int) -> Iterator[tuple[str, str, str]]:
     end = next(token.end for token in tokens(expr) if token.start > start and token.text == "}")
     matchers = MATCHER.findall(expr[start:end])
     for index, matcher in enumerate(matchers):
-        rest = ", ".join(matchers[:index] + matchers[index + 1 :])
-        yield "matcher", f"without {matcher} at {start}", f"{expr[:start]}{{{rest}}}{expr[end:]}"
+        if not matcher.startswith(SHARED):
+            rest = ", ".join(matchers[:index] + matchers[index + 1 :])
+            yield "matcher", f"without {matcher} at {start}", f"{expr[:start]}{{{rest}}}{expr[end:]}"
+
+
+def _without_shared_matcher(expr: str) -> Iterator[tuple[str, str, str]]:
+    """``expr`` without its matchers on ``SHARED``."""
+    pattern = re.compile(rf'{SHARED}\s*=\s*"[^"]*",?\s*')
+    if pattern.search(expr):
+        yield "matcher", f"without any matcher on {SHARED}", pattern.sub("", expr)
 
 
 def mutants_of(alert: str, alert_rules: Sequence[Rule]) -> list[Mutant]:
@@ -173,47 +187,52 @@ def _is_equivalent(alert: str, kind: str, expr: str) -> bool:
 def survivors(alert: str, alert_rules: Sequence[Rule], mutants: Sequence[Mutant], folder: Path) -> list[Mutant]:
     """The mutants that no check of ``alert`` notices. Raises AssertionError when the control fails."""
     alive = dict(enumerate(mutants, start=CONTROL + 1))
-    for file in sorted({group.file for group in groups_about(alert)}):
-        groups = [group for group in groups_about(alert) if group.file == file]
-        failed = _failed(alert, alert_rules, alive, groups, folder / file.name.removesuffix(".test.yml"))
-        alive = {number: mutant for number, mutant in alive.items() if number not in failed}
-        if not alive:
-            break
+    for index, rule in enumerate(alert_rules):
+        for file in sorted({group.file for group in groups_about(alert)}):
+            suspects = {number: mutant for number, mutant in alive.items() if mutant.index == index}
+            groups = [group for group in groups_about(alert) if group.file == file and group.judges(rule)]
+            if suspects and groups:
+                here = folder / f"{index}-{file.name.removesuffix('.test.yml')}"
+                for number in _failed(rule, alert_rules, suspects, groups, here):
+                    del alive[number]
     return list(alive.values())
 
 
 def _failed(
-    alert: str, alert_rules: Sequence[Rule], alive: dict[int, Mutant], groups: Sequence[TestGroup], folder: Path
+    rule: Rule, alert_rules: Sequence[Rule], alive: dict[int, Mutant], groups: Sequence[TestGroup], folder: Path
 ) -> set[int]:
     """The numbers of the mutants that fail a check of ``groups``; an error while evaluating is a failure, too."""
     failed: set[int] = set()
     while True:
         left = {number: mutant for number, mutant in alive.items() if number not in failed}
-        test = _write(alert, alert_rules, left, groups, folder)
+        test = _write(rule, alert_rules, left, groups, folder)
         code, output = run_promtool("test", "rules", test.name, folder=folder)
         # An error while evaluating ends its group of tests: the others are asked again without it.
-        errors = {int(number) for number in re.findall(rf"rule: {alert}__(\d+),", output)}
-        failures = {int(n) for n in re.findall(rf'(?:alertname: |alertname=\\?"){alert}__(\d+)\b', output)}
-        assert CONTROL not in errors | failures, f"the unchanged {alert} fails:\n{output}"
-        assert code == 0 or errors or failures, f"promtool could not run the mutants of {alert}:\n{output}"
+        errors = {int(number) for number in re.findall(rf"rule: {rule.name}__(\d+),", output)}
+        failures = {int(n) for n in re.findall(rf'(?:alertname: |alertname=\\?"){rule.name}__(\d+)\b', output)}
+        assert CONTROL not in errors | failures, f"the unchanged {rule.name} fails:\n{output}"
+        assert code == 0 or errors or failures, f"promtool could not run the mutants of {rule.name}:\n{output}"
         failed |= errors | failures
         if not errors:
             return failed
 
 
 def _write(
-    alert: str, alert_rules: Sequence[Rule], alive: dict[int, Mutant], groups: Sequence[TestGroup], folder: Path
+    rule: Rule, alert_rules: Sequence[Rule], alive: dict[int, Mutant], groups: Sequence[TestGroup], folder: Path
 ) -> Path:
-    """The rules with every mutant beside the control, and the checks for each; returns the file of tests."""
+    """The rules with every mutant beside the control, and the checks for each; returns the file of tests.
+
+    Only what the checks can see is kept: the time that promtool takes grows with every rule and every series.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    seen = [known for known in alert_rules if any(group.judges(known) for group in groups)]
+    recorded = _needed([known.expr for known in seen] + [str(mutant.rule["expr"]) for mutant in alive.values()])
     header = groups[0].header
-    recorded = _needed([rule.expr for rule in alert_rules] + [str(mutant.rule["expr"]) for mutant in alive.values()])
     for file in header["rule_files"]:
-        document = _with_mutants((groups[0].file.parent / file).resolve(), alert, alert_rules, alive)
+        document = _with_mutants((groups[0].file.parent / file).resolve(), rule, seen, alive)
         document["groups"] = [kept for group in document["groups"] if (kept := _only(group, recorded))]
         _dump(document, folder / Path(file).name)
-    numbers = [CONTROL, *alive]
-    tests = [_with_checks(group.document, alert, numbers) for group in groups]
+    tests = [_with_checks(group, rule, [CONTROL, *alive]) for group in groups]
     test = folder / "mutants.test.yml"
     _dump({**header, "rule_files": [Path(file).name for file in header["rule_files"]], "tests": tests}, test)
     return test
@@ -241,37 +260,49 @@ def _only(group: Document, recorded: set[str]) -> Document | None:
     return {**group, "rules": kept} if kept else None
 
 
-def _with_mutants(file: Path, alert: str, alert_rules: Sequence[Rule], alive: dict[int, Mutant]) -> Document:
+def _with_mutants(file: Path, rule: Rule, seen: Sequence[Rule], alive: dict[int, Mutant]) -> Document:
     """The rules of ``file``: what is recorded, and in place of the alert all its mutants; no other alert."""
     document = copy.deepcopy(read(file))
     for group in document["groups"]:
         kept = []
-        for rule in group["rules"]:
-            if "record" in rule:
-                kept.append(rule)
-            elif rule["alert"] == alert:
-                index = next(i for i, known in enumerate(alert_rules) if known.document == rule)
-                kept.append(_named(rule, alert, CONTROL))
-                for number, mutant in alive.items():
-                    kept.append(_named(mutant.rule if mutant.index == index else rule, alert, number))
+        for written in group["rules"]:
+            if "record" in written:
+                kept.append(written)
+            elif any(known.document == written for known in seen):
+                kept.append(_named(written, CONTROL))
+                is_mutated = written == rule.document
+                kept.extend(_named(mutant.rule if is_mutated else written, n) for n, mutant in alive.items())
         group["rules"] = kept
     return document
 
 
-def _named(rule: Document, alert: str, number: int) -> Document:
+def _named(rule: Document, number: int) -> Document:
     """``rule`` under the mutant's name; without annotations, whose templates take most of promtool's time."""
-    return {**rule, "alert": f"{alert}__{number}", "annotations": {}}
+    return {**rule, "alert": f"{rule['alert']}__{number}", "annotations": {}}
 
 
-def _with_checks(group: Document, alert: str, numbers: Sequence[int]) -> Document:
-    """``group`` with the checks of ``alert`` alone, once for every number."""
+def _with_checks(group: TestGroup, rule: Rule, numbers: Sequence[int]) -> Document:
+    """``group`` with the checks that see ``rule`` alone, once for every number, and the series that they see."""
     wanted: Document = {"alert_rule_test": [], "promql_expr_test": []}
-    for kind, checks in wanted.items():
-        for check in group.get(kind) or ():
-            if about(check, alert):
-                checks.extend(_renamed(check, alert, number) for number in numbers)
-    rest = {key: value for key, value in group.items() if key not in wanted}
-    return {**rest, **{kind: checks for kind, checks in wanted.items() if checks}}
+    judging = [(kind, check) for kind, check in group.checks() if judges(check, rule)]
+    for kind, check in judging:
+        wanted[kind].extend(_renamed(check, rule.name, number) for number in numbers)
+    series = _seen_series(group.document["input_series"], [check for _, check in judging])
+    rest = {key: value for key, value in group.document.items() if key not in wanted}
+    return {**rest, "input_series": series, **{kind: checks for kind, checks in wanted.items() if checks}}
+
+
+def _seen_series(series: Sequence[Document], checks: Sequence[Document]) -> list[Document]:
+    """``series`` without the instances that no check asks for; all when a check asks for any."""
+    patterns = [re.search(r'instance=~"([^"]*)"', str(check.get("expr", ""))) for check in checks]
+    if not all(patterns):
+        return list(series)
+
+    def is_seen(one: Document) -> bool:
+        instance = re.search(r'instance="([^"]*)"', str(one["series"]))
+        return instance is None or any(found and re.fullmatch(found[1], instance[1]) for found in patterns)
+
+    return [one for one in series if is_seen(one)]
 
 
 def _renamed(check: Document, alert: str, number: int) -> Document:

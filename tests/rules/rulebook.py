@@ -57,6 +57,9 @@ class TestGroup:
     def mentions(self, alert: str) -> bool:
         return any(about(check, alert) for _, check in self.checks())
 
+    def judges(self, rule: "Rule") -> bool:
+        return any(judges(check, rule) for _, check in self.checks())
+
     def checks(self) -> Iterator[tuple[str, Document]]:
         """(kind, check) of every expectation."""
         for kind in ("alert_rule_test", "promql_expr_test"):
@@ -68,6 +71,20 @@ def about(check: Document, alert: str) -> bool:
     if check.get("alertname") == alert:
         return True
     return re.search(rf'alertname="{alert}"', str(check.get("expr", ""))) is not None
+
+
+def judges(check: Document, rule: Rule) -> bool:
+    """Whether ``check`` can see ``rule`` fire: it asks for its name and for no label that it does not have."""
+    if not about(check, rule.name):
+        return False
+    if "alertname" in check:
+        return True
+    own = {"alertname": rule.name, **rule.document.get("labels", {})}
+    return any(
+        all(not (op == "=" and name in own and own[name] != value) for name, op, value in use.matchers)
+        for use in uses(str(check["expr"]))
+        if use.metric == "ALERTS"
+    )
 
 
 def read(file: Path) -> Document:
@@ -120,13 +137,16 @@ def groups_about(alert: str) -> tuple[TestGroup, ...]:
     return tuple(group for group in test_groups() if group.mentions(alert))
 
 
+OPERATORS = {"MatchOp.Equal": "=", "MatchOp.NotEqual": "!=", "MatchOp.Re": "=~", "MatchOp.NotRe": "!~"}
+
+
 @dataclass(frozen=True)
 class Use:
-    """A metric in an expression, and the labels that the expression expects of it."""
+    """A metric in an expression, and its matchers as (label, operator, value)."""
 
     metric: str
     labels: frozenset[str]
-    values: tuple[tuple[str, str, str], ...] = ()
+    matchers: tuple[tuple[str, str, str], ...] = ()
 
 
 def uses(expr: str) -> tuple[Use, ...]:
@@ -134,17 +154,9 @@ def uses(expr: str) -> tuple[Use, ...]:
     found: list[Use] = []
 
     def visit(node: promql_parser.Expr) -> None:
-        # The selector of a range is not walked into.
-        selector = getattr(node, "vector_selector", node)
-        if isinstance(selector, promql_parser.VectorSelector):
-            matchers = selector.matchers.matchers
-            found.append(
-                Use(
-                    selector.name or "",
-                    frozenset(matcher.name for matcher in matchers),
-                    tuple((matcher.name, str(matcher.op), matcher.value) for matcher in matchers),
-                )
-            )
+        if isinstance(node, promql_parser.VectorSelector):
+            matchers = [(m.name, OPERATORS[str(m.op)], m.value) for m in node.matchers.matchers]
+            found.append(Use(node.name or "", frozenset(name for name, _, _ in matchers), tuple(matchers)))
 
     promql_parser.walk(promql_parser.parse(expr), visit)
     return tuple(found)
