@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 from observability.catalogue import CATALOGUE, GROUPS, SERIES_LIMIT, max_series
-from observability.catalogue.record import Label, Metric
+from observability.catalogue.record import Group, Label, Metric
+from observability.catalogue.textfile import TEXTFILE_GROUPS
 
 DOCUMENT: Final = "docs/metrics.md"
 HEADER: Final = """<!-- DO NOT EDIT: made from observability/catalogue by `trader generate`. -->
@@ -13,6 +14,12 @@ HEADER: Final = """<!-- DO NOT EDIT: made from observability/catalogue by `trade
 Served at `/metrics`, in the text format or as OpenMetrics. Every label has a bounded number of values, every closed
 label set exists at 0 from the start, and a value that is not known is absent, never 0. One instance exports at most
 {series} series (limit {limit}).
+"""
+TEXTFILE_HEADER: Final = """
+# Metrics from text files
+
+Written for node_exporter's textfile collector, so they are known when the service is not: the session by
+`trader calendar textfile`, the others by the jobs that they are about.
 """
 
 
@@ -50,11 +57,16 @@ def rows() -> list[dict[str, Any]]:
 def render_markdown() -> str:
     """The whole document."""
     parts = [HEADER.format(series=max_series(), limit=f"{SERIES_LIMIT:,}")]
-    for group in GROUPS:
-        parts.append(f"\n## {group.name.capitalize().replace('p&l', 'P&L')}\n")
-        parts.append("| metric | kind | unit | from | series | |\n|---|---|---|---|---:|---|")
-        parts += [_row(metric) for metric in group.metrics]
+    parts += [line for group in GROUPS for line in _section(group)]
+    parts.append(TEXTFILE_HEADER)
+    parts += [line for group in TEXTFILE_GROUPS for line in _section(group)]
     return "\n".join(parts) + "\n"
+
+
+def _section(group: Group) -> list[str]:
+    title = f"\n## {group.name.capitalize().replace('p&l', 'P&L')}\n"
+    columns = "| metric | kind | unit | from | series | |\n|---|---|---|---|---:|---|"
+    return [title, columns, *(_row(metric) for metric in group.metrics)]
 
 
 def _row(metric: Metric) -> str:

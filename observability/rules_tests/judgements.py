@@ -127,7 +127,8 @@ def _budget(spec: Spec, name: str, slo: Budgeted) -> Iterator[Case]:
     many = 1_000_000.0
     yield _case(f"{name}-spent", query, True, given(many, many * allowed))
     yield _case(f"{name}-almost-spent", query, False, given(many, many * allowed * 0.99))
-    yield _case(f"{name}-of-another-spent", query, False, given(many, many * allowed, OTHER))
+    spent = {f'slo:budget_remaining_ratio{{slo="{OTHER}"}}': -1.0}
+    yield _case(f"{name}-of-another-spent", query, False, given(many, many, OTHER) | spent)
     if isinstance(slo, Events | Latency):
         least = spec.budget.min_events
         for total in (least, least - 1):
