@@ -1,24 +1,23 @@
 """Pictures of the dashboards: their queries are asked of a Prometheus, and Grafana's own components draw the answers.
 
-    npm ci --prefix dashboards/render
+    npm install --prefix dashboards/render
     python dashboards/render/render.py --prometheus http://127.0.0.1:9090 --minutes 15
 
-Needs Node.js 20 and Chromium. The pictures are written to docs/images/dashboards, one a board. Panels that Grafana does
-not publish as components (state timeline, heatmap) are drawn by drawn.jsx in their manner. Prints the queries that had
-no answer, and what went wrong in the page; exit code 1 when something did.
+Needs Node.js 20 and Chromium, and likes to have Pillow. Writes one picture a board to docs/images/dashboards.
+Panels that Grafana does not publish as components (state timeline, heatmap) are drawn by drawn.jsx in their manner.
+Prints the queries that had no answer, and what went wrong in the page; exit code 1 when something did.
 """
 
 import argparse
+import importlib.util
 import json
 import re
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.parse
 import urllib.request
-import zlib
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ CHROMIUM = [
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    "--virtual-time-budget=9000",
+    "--virtual-time-budget=12000",
 ]
 
 
@@ -131,6 +130,7 @@ def page(folder: Path, data: dict[str, Any]) -> Path:
     path.write_text(
         '<!doctype html><html><head><meta charset="utf-8"><link rel="stylesheet" href="app.css"><style>'
         "html{font-size:14px}body{margin:0;font-family:Inter}</style></head><body>"
+        '<div style="height:0;overflow:hidden">.<b style="font-weight:500">.</b></div>'
         f'<div id="root"></div><script>window.__data={text}</script><script src="app.js"></script></body></html>'
     )
     return path
@@ -156,22 +156,13 @@ def draw(program: str, folder: Path, data: dict[str, Any], picture: Path) -> lis
 
 
 def squeeze(picture: Path) -> None:
-    """Compress a PNG as much as it can be without losing anything; Chromium prefers to be quick."""
-    content = picture.read_bytes()
-    chunks, packed, at = [], b"", 8
-    while at < len(content):
-        length, kind = struct.unpack(">I4s", content[at : at + 8])
-        body = content[at + 8 : at + 8 + length]
-        if kind == b"IDAT":
-            packed += body
-        else:
-            chunks.append((kind, body))
-        at += 12 + length
-    chunks.insert(-1, (b"IDAT", zlib.compress(zlib.decompress(packed), 9)))
-    made = [
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
-    ]
-    picture.write_bytes(content[:8] + b"".join(made))
+    """Store a picture with 256 colours, where Pillow is installed: a third of the size, and no difference to see."""
+    if importlib.util.find_spec("PIL") is None:
+        return
+    image = importlib.import_module("PIL.Image")
+    with image.open(picture) as opened:
+        few = opened.convert("RGB").quantize(256, method=image.Quantize.MAXCOVERAGE, dither=image.Dither.NONE)
+    few.save(picture, optimize=True)
 
 
 def main() -> int:

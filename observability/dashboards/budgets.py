@@ -52,20 +52,20 @@ def _table() -> table.Panel:
         "The objective, what was measured over 30 days, what is left of the budget and how long it lasts at the pace "
         "of the last hour, and the share of the expected samples that there were.",
         [
-            Column("slo", "SLO", width=156),
-            Column("instance", "Instance", width=132),
-            Column("Value #A", "Objective", "percentunit", decimals=1, width=108),
-            Column("Value #B", "Measured", "percentunit", decimals=3, width=120),
-            Column("Value #C", "Budget left", "percentunit", decimals=1, limits=BUDGET_LIMITS, width=126),
-            Column("Value #D", "Lasts", "s", decimals=1, width=132),
-            Column("Value #E", "Coverage", "percentunit", decimals=1, width=108),
+            Column("slo", "SLO", width=130),
+            Column("instance", "Instance", width=110),
+            Column("Value #A", "Objective", "percentunit", decimals=1, width=90),
+            Column("Value #B", "Measured", "percentunit", decimals=3, width=100),
+            Column("Value #C", "Budget left", "percentunit", decimals=1, limits=BUDGET_LIMITS, width=105),
+            Column("Value #D", "Lasts", "s", decimals=1, width=110),
+            Column("Value #E", "Coverage", "percentunit", decimals=1, width=90),
         ],
         f"0 * {measured} + on (slo) group_left () {OBJECTIVE}",
         f"1 - {measured}",
         highest(trader("slo:budget_remaining_ratio"), "slo"),
         highest(trader("slo:budget_exhaustion_seconds"), "slo"),
-        highest(trader("slo:coverage_ratio"), "slo"),
-        span=14,
+        f"{highest(trader('slo:coverage_ratio'), 'slo')} and on (job, instance, slo) {measured}",
+        span=12,
         none="–",
         sort="Budget left",
     )
@@ -78,7 +78,7 @@ def _left() -> timeseries.Panel:
         "percentunit",
         query(trader("slo:budget_remaining_ratio"), "{{slo}} {{instance}}"),
         limits=[(None, RED), (0, GREEN)],
-        span=10,
+        span=12,
         minimum=None,
         decimals=1,
         calcs=(),
@@ -105,6 +105,7 @@ def _burn(window: str, targets: Targets) -> timeseries.Panel:
         query(_burn_rate(window), "{{slo}} {{instance}}"),
         limits=[(None, GREEN), (1, YELLOW), (factor, RED)],
         decimals=2,
+        calcs=("max",),
     )
 
 
@@ -160,7 +161,7 @@ def _pnl() -> timeseries.Panel:
     return lines_panel(
         "Net P&L",
         "The ledger's cumulative net, after costs. The objective is a gain over 20 sessions.",
-        "short",
+        "locale",
         query(trader("trader_pnl_net_cumulative_base"), "{{currency}} {{instance}}"),
         minimum=None,
         decimals=2,

@@ -85,6 +85,7 @@ def _quantiles(
         limits=limits,
         colors={"/^p99/": ORANGE, "/^p90/": YELLOW, "/^p50/": BLUE},
         logarithmic=True,
+        calcs=("max",),
     )
 
 

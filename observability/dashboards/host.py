@@ -217,6 +217,7 @@ def _pressure() -> timeseries.Panel:
         ),
         decimals=1,
         reach=0.1,
+        calcs=("max",),
     )
 
 
@@ -270,7 +271,6 @@ def _clock(targets: Targets) -> timeseries.Panel:
         limits=[(None, RED), (-targets.clock_skew_s, GREEN), (targets.clock_skew_s, RED)],
         span=12,
         reach=0.06,
-        decimals=3,
         minimum=None,
         calcs=("lastNotNull", "min", "max"),
     )

@@ -49,7 +49,7 @@ def session_net() -> timeseries.Panel:
     return lines_panel(
         "Net P&L of the session",
         "Realized and unrealized less commissions and fees since the session's start, and the loss at which it halts.",
-        "short",
+        "locale",
         query(total(trader("trader_pnl_session_base"), "currency"), "net {{currency}} {{instance}}"),
         query(f"-{trader('trader_daily_loss_limit')}", "halts at {{currency}} {{instance}}"),
         minimum=None,
@@ -64,7 +64,7 @@ def _money_tiles() -> tuple[stat.Panel, ...]:
         stat_panel(
             "Session P&L",
             "Net, after commissions and fees, in the base currency.",
-            "short",
+            "locale",
             query(total(trader("trader_pnl_session_base"), "currency"), "{{currency}}", instant=True),
             limits=GAIN_LIMITS,
             decimals=2,
@@ -72,7 +72,7 @@ def _money_tiles() -> tuple[stat.Panel, ...]:
         stat_panel(
             "Ledger P&L",
             "Net of everything since the ledger began, after costs, in the base currency.",
-            "short",
+            "locale",
             query(trader("trader_pnl_net_cumulative_base"), "{{currency}}", instant=True),
             limits=GAIN_LIMITS,
             decimals=2,
@@ -80,7 +80,7 @@ def _money_tiles() -> tuple[stat.Panel, ...]:
         stat_panel(
             "Equity",
             "Equity of the account.",
-            "short",
+            "locale",
             query(trader("trader_equity"), "{{currency}}", instant=True),
             decimals=0,
         ),
@@ -139,7 +139,7 @@ def _components() -> timeseries.Panel:
     return lines_panel(
         "P&L by component",
         "Each currency by itself, in that currency; costs are negative.",
-        "short",
+        "locale",
         query(trader("trader_pnl_session"), "{{component}} {{currency}} {{instance}}"),
         minimum=None,
         decimals=2,
@@ -152,7 +152,7 @@ def _cumulative() -> timeseries.Panel:
     return lines_panel(
         "Net P&L of the ledger",
         "The ledger's cumulative net in the base currency: the source of the 20-session objective.",
-        "short",
+        "locale",
         query(trader("trader_pnl_net_cumulative_base"), "net {{currency}} {{instance}}"),
         minimum=None,
         decimals=2,
@@ -164,10 +164,10 @@ def _equity() -> timeseries.Panel:
     return lines_panel(
         "Equity",
         "Equity of the account.",
-        "short",
+        "locale",
         query(trader("trader_equity"), "{{currency}} {{instance}}"),
         minimum=None,
-        decimals=2,
+        decimals=0,
         calcs=("lastNotNull", "min", "max"),
     )
 
@@ -176,7 +176,7 @@ def _exposure() -> timeseries.Panel:
     return lines_panel(
         "Exposure",
         "Market value of the positions.",
-        "short",
+        "locale",
         query(trader("trader_exposure"), "{{kind}} {{currency}} {{instance}}"),
         minimum=None,
         decimals=0,

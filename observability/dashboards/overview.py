@@ -31,7 +31,7 @@ def overview(targets: Targets) -> Board:
         strategies=True,
         rows=(
             Row("Success metrics", tiles.objectives(targets)),
-            Row("Now", (firing(span=8), budgets(span=8), states(span=8))),
+            Row("Now", (firing(span=9), budgets(span=7), states(span=8))),
             Row(
                 "Trading",
                 (
@@ -53,10 +53,10 @@ def firing(*, span: int) -> table.Panel:
         "Firing alerts",
         "What fires now, by severity. The dead-man's alert, which always fires, is left out.",
         [
-            Column("severity", "Severity", width=90),
-            Column("alertname", "Alert"),
-            Column("instance", "Instance"),
-            Column("slo", "SLO", width=130),
+            Column("severity", "Severity", width=80),
+            Column("alertname", "Alert", width=200),
+            Column("instance", "Instance", width=110, blank="–"),
+            Column("slo", "SLO", blank="–"),
         ],
         'sum by (alertname, severity, instance, slo) (ALERTS{alertstate="firing", severity=~"page|ticket"})',
         span=span,

@@ -110,15 +110,15 @@ def lines_panel(
 ) -> timeseries.Panel:
     """Lines over time; ``limits`` are drawn as dashed lines, ``bars`` suit events, ``colors`` go by legend (regexp).
 
-    The axis goes to ``reach`` at least, so that nothing looks like nothing. Without ``calcs`` the legend is a list, for
-    panels of many series. ``none`` is said when there is no series at all.
+    The axis goes to ``reach`` at least, so that nothing looks like nothing. With fewer than two ``calcs`` the
+    legend is a list, for panels of many series. ``none`` is said when there is no series at all.
     """
     built = timeseries.Panel().title(title).description(description).datasource(DATASOURCE).unit(unit)
     built = built.span(span).height(height).show_points(common.VisibilityMode.NEVER).line_width(0 if bars else 1)
     built = built.fill_opacity(70 if bars else 25 if stacked else 0)
     built = built.legend(
         make.VizLegendOptions()
-        .display_mode(common.LegendDisplayMode.TABLE if calcs else common.LegendDisplayMode.LIST)
+        .display_mode(common.LegendDisplayMode.TABLE if len(calcs) > 1 else common.LegendDisplayMode.LIST)
         .placement(common.LegendPlacement.BOTTOM)
         .calcs(list(calcs))
         .show_legend(show_legend=True)
@@ -226,6 +226,7 @@ class Column:
         limits: Steps | None = None,
         states: States | None = None,
         width: int | None = None,
+        blank: str | None = None,
     ) -> None:
         self.field = field
         self.heading = heading
@@ -234,6 +235,7 @@ class Column:
         self.limits = limits
         self.states = states
         self.width = width
+        self.blank = blank
 
     def properties(self) -> list[model.DynamicConfigValue]:
         """The overrides of this column, none when it is shown as it comes."""
@@ -251,6 +253,8 @@ class Column:
             made.append(model.DynamicConfigValue(id_val="custom.cellOptions", value={"type": "color-text"}))
         if self.width is not None:
             made.append(model.DynamicConfigValue(id_val="custom.width", value=self.width))
+        if self.blank is not None:
+            made.append(model.DynamicConfigValue(id_val="noValue", value=self.blank))
         return made
 
 

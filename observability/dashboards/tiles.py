@@ -14,8 +14,8 @@ from observability.dashboards.targets import Targets
 def objectives(targets: Targets) -> tuple[Panel, ...]:
     """The row of eight."""
     return (
-        _ratio("Availability", "availability", targets.availability, 2, "Good session-minutes; missing data is bad."),
-        _ratio("Error-free", "error_rate", targets.success, 2, "Requests, decisions and orders without an error."),
+        _ratio("Availability", "availability", targets.availability, 3, "Good session-minutes; missing data is bad."),
+        _ratio("Error-free", "error_rate", targets.success, 3, "Requests, decisions and orders without an error."),
         _ratio(
             "Decisions in time",
             "decision_latency",
@@ -64,9 +64,9 @@ def ratio_limits(objective: float) -> Steps:
 def _restarts(targets: Targets) -> Panel:
     matcher = 'slo="restarts"'
     return stat_panel(
-        "Unplanned restarts",
-        "Starts after a crash, a watchdog timeout or out of memory in the last 24 hours; the objective is fewer than "
-        f"{targets.restarts} a day.",
+        "Restarts",
+        "Unplanned ones in the last 24 hours: starts after a crash, a watchdog timeout or out of memory. The objective "
+        f"is fewer than {targets.restarts} a day.",
         "none",
         query(trader("slo:bad:1d", matcher), instant=True),
         limits=[(None, GREEN), (targets.restarts, RED)],
@@ -94,7 +94,7 @@ def _net_pnl() -> Panel:
         "Net P&L",
         "Over 20 sessions (28 days), after commissions and fees, in the base currency; of the whole ledger while that "
         "is younger. The objective is a gain.",
-        "short",
+        "locale",
         query(
             f"{trader('slo:net_pnl_base:28d')} or on (job, instance) {trader('trader_pnl_net_cumulative_base')}",
             "{{currency}}",

@@ -377,3 +377,24 @@ def test_it_refuses_to_draw_a_threshold_that_no_alert_has(tmp_path: Path) -> Non
     rules.write_text(rules.read_text().replace("MarginCushionLow", "MarginCushionThin"))
     with pytest.raises(SpecError, match="MarginCushionLow"):
         dashboards.load_targets(root)
+
+
+# -- provisioning
+
+
+def test_grafana_finds_the_boards_and_a_data_source() -> None:
+    folder = ROOT / "dashboards/provisioning"
+    (provider,) = yaml.safe_load((folder / "dashboards/trader.yaml").read_text())["providers"]
+    assert provider["type"] == "file"
+    assert provider["options"]["path"] in (ROOT / "docs/dashboards.md").read_text()
+    (source,) = yaml.safe_load((folder / "datasources/prometheus.yaml").read_text())["datasources"]
+    assert source["type"] == "prometheus"
+    shipped = yaml.safe_load((ROOT / "alerts/prometheus.yml").read_text())
+    assert source["jsonData"]["timeInterval"] == shipped["global"]["scrape_interval"]
+
+
+@BOARD
+def test_there_is_a_picture_of_every_board(board: str) -> None:
+    picture = ROOT / f"docs/images/dashboards/{board}.png"
+    assert 10_000 < picture.stat().st_size < 300_000
+    assert f"images/dashboards/{board}.png" in (ROOT / "docs/dashboards.md").read_text()
