@@ -134,8 +134,8 @@ def _reasons(spec: Spec, name: str, slo: TimeSlices, steps: int) -> Iterator[Cas
         yield Case(f"{name}-{suffix}", query, fires, texts(values, step_s))
     silent = slo.fresh_within.seconds // step_s
     for suffix, ago in (("silent-market", silent + 8), ("quiet-market", silent - 1)):
-        series = texts(healthy(steps), step_s, ticks_until=steps - ago)
-        yield Case(f"{name}-{suffix}", query, ago > silent, series)
+        quiet = texts(healthy(steps), step_s, ticks_until=steps - ago)
+        yield Case(f"{name}-{suffix}", query, ago > silent, quiet)
 
 
 def _measured_from(spec: Spec, slo: Latency, steps: int, first: int) -> dict[str, str]:

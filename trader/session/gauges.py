@@ -61,7 +61,7 @@ def _session(calendar: SessionCalendar, session: Session) -> Iterator[Gauge]:
 
 
 def _reset(windows: BrokerWindows, now: datetime) -> Iterator[Gauge]:
-    reset = windows.window_at(now) or windows.next_reset(now - RESET_TOLD_FOR)
+    reset = windows.window_at(now) or windows.window_at(now - RESET_TOLD_FOR) or windows.next_reset(now)
     for edge, verb, moment in (("start", "begins", reset.starts_at), ("end", "ends", reset.ends_at)):
         yield Gauge(
             f"trader_broker_reset_{edge}_timestamp_seconds",

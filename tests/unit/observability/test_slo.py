@@ -113,7 +113,7 @@ def test_it_refuses_windows_that_do_not_work(path: tuple[Any, ...], value: Any, 
         (
             ("slos", "availability", "objective"),
             1,
-            "slos.availability.time_slices.objective: Input should be less than 1",
+            "availability.time_slices.objective: Input should be less than 1",
         ),
         (("slos", "availability", "goal"), 0.9, "slos.availability.time_slices.goal: Extra inputs are not permitted"),
         (("slos", "availability", "planned_halts"), ["lunch"], "lunch is no reason of trader_halted"),
