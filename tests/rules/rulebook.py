@@ -99,7 +99,7 @@ def rule_files() -> tuple[Path, ...]:
 
 
 @cache
-def test_files() -> tuple[Path, ...]:
+def unit_test_files() -> tuple[Path, ...]:
     return tuple(sorted((ALERTS / "tests").glob("*.test.yml")))
 
 
@@ -124,17 +124,17 @@ def alerts() -> dict[str, tuple[Rule, ...]]:
 
 
 @cache
-def test_groups() -> tuple[TestGroup, ...]:
+def unit_test_groups() -> tuple[TestGroup, ...]:
     return tuple(
         TestGroup(file, {key: value for key, value in document.items() if key != "tests"}, group)
-        for file in test_files()
+        for file in unit_test_files()
         for document in (read(file),)
         for group in document["tests"]
     )
 
 
 def groups_about(alert: str) -> tuple[TestGroup, ...]:
-    return tuple(group for group in test_groups() if group.mentions(alert))
+    return tuple(group for group in unit_test_groups() if group.mentions(alert))
 
 
 OPERATORS = {"MatchOp.Equal": "=", "MatchOp.NotEqual": "!=", "MatchOp.Re": "=~", "MatchOp.NotRe": "!~"}
