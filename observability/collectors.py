@@ -18,9 +18,11 @@ import prometheus_client
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from observability.catalogue import Kind, Metric, core, market_data, orders, risk
+from observability.exemplars import Exemplars
 from observability.instruments import Instruments
 from observability.loops import LoopTicks
 from observability.readings import COUNTERS, GAUGES, Number, Readings, halt_reason, one_hot
@@ -53,13 +55,15 @@ def family_of(metric: Metric, readings: Readings) -> Family | None:
     return family if family.samples else None
 
 
-def histogram_of(metric: Metric, view: HistogramView) -> Family:
+def histogram_of(metric: Metric, view: HistogramView, exemplars: Exemplars | None = None) -> Family:
     """The histogram family of a list-backed histogram; without sum and count when it has negative bounds."""
-    buckets: list[tuple[str, float]] = []
+    buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
     below = 0
-    for bound, count in zip((*view.bounds, math.inf), view.counts, strict=True):
+    examples = exemplars.read() if exemplars is not None else [None] * len(view.counts)
+    for bound, count, example in zip((*view.bounds, math.inf), view.counts, examples, strict=True):
         below += count
-        buckets.append((str(floatToGoString(bound)), below))  # type: ignore[no-untyped-call]
+        le = str(floatToGoString(bound))  # type: ignore[no-untyped-call]
+        buckets.append((le, below) if example is None else (le, below, example))
     return HistogramMetricFamily(metric.name, metric.help, buckets=buckets, sum_value=view.total)
 
 
@@ -80,8 +84,9 @@ class SnapshotCollector(Collector):
         yield from self._halted(snapshot)
         yield self._decisions(snapshot)
         activity = snapshot.activity
-        yield histogram_of(orders.DECISION_DURATION, activity.decision_duration)
-        yield histogram_of(orders.ACK_DURATION, activity.ack_duration)
+        told = self._instruments
+        yield histogram_of(orders.DECISION_DURATION, activity.decision_duration, told.decision_exemplars)
+        yield histogram_of(orders.ACK_DURATION, activity.ack_duration, told.ack_exemplars)
         yield histogram_of(orders.SLIPPAGE, self._instruments.slippage.freeze())
         yield histogram_of(market_data.AGE_AT_DECISION, activity.data_age)
 

@@ -33,14 +33,21 @@ from trader.events import (
     Fact,
     HaltRequested,
     HeartbeatReceived,
+    MetricsScraped,
     ObserverFailed,
     OpenOrderReceived,
     OrderIdsReserved,
+    OrdersJournaled,
     OrderStatusReceived,
     PacingWaited,
     PanicCompleted,
     PanicRequested,
     PanicStepped,
+    PolicyAlertsReceived,
+    PolicyChanged,
+    PolicyOverridden,
+    PolicyOverrideRequested,
+    PolicyState,
     PositionReceived,
     QuoteReceived,
     ReadinessChanged,
@@ -67,10 +74,14 @@ SILENT: Final[frozenset[type[Fact]]] = frozenset(
         CommissionReceived,
         ExecutionReceived,
         HeartbeatReceived,
+        MetricsScraped,
         OpenOrderReceived,
         OrderIdsReserved,
         OrderStatusReceived,
+        OrdersJournaled,
         PacingWaited,
+        PolicyAlertsReceived,
+        PolicyOverrideRequested,
         PositionReceived,
         QuoteReceived,
         TimerElapsed,
@@ -100,7 +111,7 @@ def describe(fact: AnyFact) -> Entry | None:
     assert_never(fact)
 
 
-def describe_control(fact: ControlFact) -> Entry:
+def describe_control(fact: ControlFact) -> Entry | None:
     match fact:
         case TradingStateChanged():
             return _trading_state(fact)
@@ -121,8 +132,33 @@ def describe_control(fact: ControlFact) -> Entry:
             return info(
                 f"resume requested by {fact.source}", source=fact.source, accept_positions=fact.accept_positions
             )
+        case PolicyChanged():
+            return _policy_changed(fact)
+        case PolicyOverridden():
+            return _policy_overridden(fact)
+        case PolicyAlertsReceived() | PolicyOverrideRequested():
+            return None
         case _:
             assert_never(fact)
+
+
+def _policy_changed(fact: PolicyChanged) -> Entry:
+    make = info if fact.new is PolicyState.OK else warning
+    alerts = [f"{alert.name}{' (held)' if alert.held else ''}" for alert in fact.alerts]
+    words = fact.new.name.lower().replace("_", " ")
+    return make(
+        f"budget policy for {fact.slo}: {words} ({', '.join(alerts) or 'no alert'})",
+        slo=fact.slo,
+        policy_state=int(fact.new),
+        alerts=alerts,
+    )
+
+
+def _policy_overridden(fact: PolicyOverridden) -> Entry:
+    if fact.until is None:
+        return info(f"the budget policy is in force again: {fact.reason}", source=fact.source)
+    until = f"{fact.until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return warning(f"budget policy overridden by {fact.source} until {until}: {fact.reason}", source=fact.source)
 
 
 def _trading_state(fact: TradingStateChanged) -> Entry:
@@ -166,7 +202,7 @@ def describe_lifecycle(fact: LifecycleFact) -> Entry | None:
             return info(f"stopping: {fact.reason}")
         case ScheduleFired():
             return info(f"schedule of {fact.strategy} came due", strategy=fact.strategy)
-        case TimerElapsed():
+        case TimerElapsed() | MetricsScraped():
             return None
         case _:
             assert_never(fact)

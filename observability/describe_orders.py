@@ -23,6 +23,7 @@ from trader.events import (
     OrderOutcome,
     OrderSendFailed,
     OrderSent,
+    OrdersJournaled,
     OrderState,
     OrderStateChanged,
     PositionAdopted,
@@ -87,6 +88,7 @@ def _decision(fact: DecisionMade) -> Entry | None:
         outcome=fact.outcome,
         latency_ms=milliseconds(fact.duration_s),
         data_age_ms=milliseconds(fact.data_age_s),
+        **({"order_ref": fact.order_ref} if fact.order_ref else {}),
         repeats=("decision", fact.symbol, fact.outcome),
     )
 
@@ -95,6 +97,8 @@ def describe_order(fact: OrderFact) -> Entry | None:
     match fact:
         case OrderIntended():
             return _intended(fact)
+        case OrdersJournaled():
+            return None
         case OrderSent():
             return info("order sent", order_ref=fact.order_ref, order_id=fact.order_id)
         case OrderSendFailed():

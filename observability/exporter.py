@@ -1,9 +1,10 @@
-"""/metrics, /healthz and /readyz over HTTP, on loopback.
+"""/metrics, /healthz and /readyz over HTTP, on loopback; and the budget policy's webhook, where it is configured.
 
-Rules: reads only; answers every request on a connection of its own and closes it; a client that does not finish
-its request in ``CONNECTION_S`` is cut off; more than ``MAX_CONNECTIONS`` at a time are refused. A scrape never
-holds the loop for long (see ``render.py``). ``/healthz`` says whether the process makes progress, ``/readyz``
-whether it is connected and agrees with the broker, and why not.
+Rules: reads only, but for the webhook (``webhook.py``); answers every request on a connection of its own and closes
+it; a client that does not finish its request in ``CONNECTION_S`` is cut off; more than ``MAX_CONNECTIONS`` at a time
+are refused. A scrape never holds the loop for long (see ``render.py``). ``/healthz`` says whether the process makes
+progress, ``/readyz`` whether it is connected and agrees with the
+broker, and why not.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from observability.collectors import SnapshotSource
 from observability.loops import LoopTicks
 from observability.render import render
+from observability.webhook import PATH, PolicyWebhook
 from trader.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class Exporter:
         clock: Clock,
         host: str = "127.0.0.1",
         port: int = 0,
+        webhook: PolicyWebhook | None = None,
     ) -> None:
         self._registry = registry
         self._snapshot = snapshot
@@ -58,6 +61,7 @@ class Exporter:
         self._clock = clock
         self._host = host
         self._port = port
+        self._webhook = webhook
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._rendering = asyncio.Lock()
@@ -98,6 +102,8 @@ class Exporter:
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._health)
         application.router.add_get("/readyz", self._readiness)
+        if self._webhook is not None:
+            application.router.add_post(PATH, self._alerts)
         return application
 
     def _protocol(self) -> asyncio.BaseProtocol:
@@ -117,7 +123,13 @@ class Exporter:
             "set metrics.port to a free port (0 takes any)"
         )
 
+    async def _alerts(self, request: web.Request) -> web.Response:
+        assert self._webhook is not None
+        return _closing(await self._webhook.handle(request))
+
     async def _metrics(self, request: web.Request) -> web.Response:
+        if self._webhook is not None:
+            self._webhook.scraped(request)
         async with self._rendering:
             body, content_type = await render(self._registry, request.headers.get("Accept", ""), self._clock)
         return _closing(web.Response(body=body, headers={"Content-Type": content_type}))

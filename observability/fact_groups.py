@@ -30,6 +30,7 @@ from trader.events import (
     HeartbeatReceived,
     IntentRefused,
     MarketDataModeReceived,
+    MetricsScraped,
     MismatchFound,
     ObserverFailed,
     OpenOrderReceived,
@@ -40,12 +41,17 @@ from trader.events import (
     OrderIntended,
     OrderSendFailed,
     OrderSent,
+    OrdersJournaled,
     OrderStateChanged,
     OrderStatusReceived,
     PacingWaited,
     PanicCompleted,
     PanicRequested,
     PanicStepped,
+    PolicyAlertsReceived,
+    PolicyChanged,
+    PolicyOverridden,
+    PolicyOverrideRequested,
     PositionAdopted,
     PositionReceived,
     QuoteReceived,
@@ -78,6 +84,7 @@ HotFact: TypeAlias = QuoteReceived | TradeReceived
 
 LifecycleFact: TypeAlias = (
     TimerElapsed
+    | MetricsScraped
     | ScheduleFired
     | ServiceStarted
     | ServiceStopped
@@ -98,6 +105,10 @@ ControlFact: TypeAlias = (
     | HaltRequested
     | ReduceOnlyRequested
     | ResumeRequested
+    | PolicyAlertsReceived
+    | PolicyOverrideRequested
+    | PolicyChanged
+    | PolicyOverridden
 )
 
 LinkFact: TypeAlias = (
@@ -128,6 +139,7 @@ DecisionFact: TypeAlias = SignalChanged | DecisionMade | IntentRefused | Strateg
 
 OrderFact: TypeAlias = (
     OrderIntended
+    | OrdersJournaled
     | OrderSent
     | OrderSendFailed
     | OrderAcknowledged

@@ -13,6 +13,7 @@ from typing import Any, assert_never
 from prometheus_client import CollectorRegistry
 
 from observability.catalogue import OTHER, broker, core, market_data, orders, risk
+from observability.exemplars import TRACE_ID, Exemplars, trace_id
 from observability.fact_groups import (
     BooksFact,
     ControlFact,
@@ -51,17 +52,23 @@ from trader.events import (
     HeartbeatReceived,
     IntentRefused,
     MarketDataModeReceived,
+    MetricsScraped,
     ObserverFailed,
     OrderAcknowledged,
     OrderFinalized,
     OrderIntended,
     OrderSendFailed,
     OrderSent,
+    OrdersJournaled,
     OrderStateChanged,
     PacingWaited,
     PanicCompleted,
     PanicRequested,
     PanicStepped,
+    PolicyAlertsReceived,
+    PolicyChanged,
+    PolicyOverridden,
+    PolicyOverrideRequested,
     PositionReceived,
     QuoteStalenessChanged,
     ReadinessChanged,
@@ -128,6 +135,8 @@ class Instruments:
         self._submitted = counters(orders.SUBMITTED, registry)
         self._final = counters(orders.FINAL, registry)
         self._fill_duration = histogram(orders.FILL_DURATION, registry)
+        self.decision_exemplars = Exemplars(orders.DECISION_DURATION.buckets)
+        self.ack_exemplars = Exemplars(orders.ACK_DURATION.buckets)
         # Slippage may be negative: a sum that falls is no counter, so only its buckets are exported.
         self.slippage = Histogram(orders.SLIPPAGE_BOUNDS)
         self._duplicates_blocked = counter(orders.DUPLICATES_BLOCKED, registry)
@@ -184,7 +193,8 @@ class Instruments:
             case ObserverFailed():
                 self.observer_failures.get(fact.observer if fact.observer in core.OBSERVERS else OTHER).inc()
             case (
-                ScheduleFired()
+                MetricsScraped()
+                | ScheduleFired()
                 | ServiceStopped()
                 | ReadinessChanged()
                 | SessionOpened()
@@ -207,7 +217,17 @@ class Instruments:
                 self.trading_state, self.state_source = fact.new, fact.source
             case PanicCompleted():
                 self._flatten_duration.observe(fact.duration_s)
-            case PanicRequested() | PanicStepped() | HaltRequested() | ReduceOnlyRequested() | ResumeRequested():
+            case (
+                PanicRequested()
+                | PanicStepped()
+                | HaltRequested()
+                | ReduceOnlyRequested()
+                | ResumeRequested()
+                | PolicyAlertsReceived()
+                | PolicyOverrideRequested()
+                | PolicyChanged()
+                | PolicyOverridden()
+            ):
                 pass
             case _:
                 assert_never(fact)
@@ -267,6 +287,8 @@ class Instruments:
         match fact:
             case DecisionMade():
                 self.decisions[self.strategy_label(fact.strategy), fact.outcome] += 1
+                if fact.order_ref:
+                    self.decision_exemplars.note(fact.duration_s, fact.order_ref, fact.at)
             case IntentRefused():
                 self._risk_blocks.get(fact.rule).inc()
             case DuplicateOrderBlocked():
@@ -288,7 +310,9 @@ class Instruments:
                 self._final.get(fact.outcome, "true" if fact.eligible else "false").inc()
             case FillBooked():
                 self._filled(fact)
-            case OrderAcknowledged() | OrderStateChanged() | CancelIntended() | CommissionBooked() | ExecutionIgnored():
+            case OrderAcknowledged():
+                self.ack_exemplars.note(fact.duration_s, fact.order_ref, fact.at)
+            case OrdersJournaled() | OrderStateChanged() | CancelIntended() | CommissionBooked() | ExecutionIgnored():
                 pass
             case _:
                 assert_never(fact)
@@ -317,7 +341,8 @@ class Instruments:
 
     def _filled(self, fact: FillBooked) -> None:
         if fact.fill_duration_s is not None and math.isfinite(fact.fill_duration_s):
-            self._fill_duration.observe(fact.fill_duration_s)
+            exemplar = {TRACE_ID: trace_id(fact.order_ref)} if fact.order_ref else None
+            self._fill_duration.observe(fact.fill_duration_s, exemplar)
         if fact.slippage_ratio is not None and math.isfinite(fact.slippage_ratio):
             self.slippage.observe(fact.slippage_ratio)
 

@@ -19,18 +19,19 @@ from pythonjsonlogger.json import JsonFormatter
 
 from observability.describe import SILENT, describe
 from observability.entry import Entry
+from observability.exemplars import TRACE_ID, trace_id
 from observability.worker import Worker
 from trader.clock import Clock
-from trader.events import AnyFact, CommissionBooked, FillBooked
+from trader.events import AnyFact, BrokerErrorReceived, CommissionBooked, FillBooked, OrderIntended
 
 CAPACITY: Final = 10_000
 MAX_LINE_CHARACTERS: Final = 16_384
 REPEATS_TOLD: Final = 5
 REPEATS_WINDOW: Final = timedelta(minutes=1)
 MAX_NEWS: Final = 1_000
-MAX_EXECUTIONS: Final = 10_000
+MAX_REMEMBERED: Final = 10_000
 FACTS_LOGGER: Final = "trader.facts"
-QUIETER_LOGGERS: Final = ("ib_async", "apscheduler", "asyncio", "aiohttp")
+QUIETER_LOGGERS: Final = ("ib_async", "apscheduler", "asyncio", "aiohttp", "opentelemetry")
 
 PRIORITIES: Final = {
     logging.CRITICAL: 2,
@@ -109,19 +110,31 @@ class Repetition:
         return 0 if count < REPEATS_TOLD else None
 
 
-class OrderOfExecution:
-    """Which order an execution belongs to, so that the line about its commission can say so."""
+class OrderOfLine:
+    """Which order a line is about where the fact does not say it: a commission, a message of the broker."""
 
     def __init__(self) -> None:
-        self._order_refs: dict[str, str] = {}
+        self._order_refs: dict[str | int, str] = {}
 
     def order_ref(self, fact: AnyFact) -> str | None:
-        """The order of a commission; fills are remembered, at most ``MAX_EXECUTIONS``."""
-        if isinstance(fact, FillBooked):
-            if len(self._order_refs) >= MAX_EXECUTIONS:
-                self._order_refs.pop(next(iter(self._order_refs)))
-            self._order_refs[fact.line.exec_id] = fact.order_ref
-        return self._order_refs.get(fact.line.exec_id) if isinstance(fact, CommissionBooked) else None
+        """The order that ``fact`` is about; fills and intents are remembered, at most ``MAX_REMEMBERED``."""
+        match fact:
+            case FillBooked():
+                self._remember(fact.line.exec_id, fact.order_ref)
+            case OrderIntended():
+                self._remember(fact.order_id, fact.order_ref)
+            case CommissionBooked():
+                return self._order_refs.get(fact.line.exec_id)
+            case BrokerErrorReceived():
+                return self._order_refs.get(fact.request_id)
+            case _:
+                pass
+        return None
+
+    def _remember(self, key: str | int, order_ref: str) -> None:
+        if len(self._order_refs) >= MAX_REMEMBERED:
+            self._order_refs.pop(next(iter(self._order_refs)))
+        self._order_refs[key] = order_ref
 
 
 class LogPipeline:
@@ -135,7 +148,7 @@ class LogPipeline:
         self._clock = clock
         self._with_priority = with_priority
         self._repetition = Repetition()
-        self._executions = OrderOfExecution()
+        self._orders = OrderOfLine()
         self._formatter = JsonFormatter(
             ["happened_at", "levelname", "name", "message"],
             rename_fields={"happened_at": "time", "levelname": "level", "name": "logger", "exc_info": "exception"},
@@ -197,11 +210,14 @@ class LogPipeline:
 
     def _record_of(self, fact: AnyFact) -> logging.LogRecord | None:
         entry = describe(fact)
-        order_ref = self._executions.order_ref(fact)
+        order_ref = self._orders.order_ref(fact)
         if entry is None or entry.level < self.level:
             return None
         if order_ref is not None:
             entry.fields["order_ref"] = order_ref
+        about = entry.fields.get("order_ref")
+        if about and isinstance(about, str):
+            entry.fields[TRACE_ID] = trace_id(about)
         left_out = 0 if entry.repeats is None else self._repetition.left_out(entry.repeats, fact.at)
         return None if left_out is None else _record(fact, entry, left_out)
 

@@ -20,6 +20,7 @@ from trader.events import (
     OrderIntended,
     OrderSendFailed,
     OrderSent,
+    OrdersJournaled,
     OrderStateChanged,
 )
 
@@ -55,6 +56,7 @@ class OrderTrace:
     order_ref: str
     intended: OrderIntended
     decision: DecisionMade | None = None
+    journaled: OrdersJournaled | None = None
     sent_at_ns: int | None = None
     tick_at_ns: int | None = None
     steps: list[Step] = field(default_factory=list)
@@ -101,20 +103,50 @@ class OrderTrace:
         return found
 
     def sent(self, fact: OrderSent) -> None:
-        """Place the tick and the decision by the monotonic readings, back from the hand-over.
+        """Place what led to the hand-over by its monotonic readings, counted from the moment of the intent.
 
         The hand-over's fact may carry the time at which the step began, which is before the intent's.
         """
-        sent_ns = max(unix_ns(fact.at), unix_ns(self.intended.at))
-        took_ns = max(0, fact.sent_ns - self.intended.approved.intent.decided_ns)
-        tick_ns = sent_ns - took_ns
-        decided_ns = tick_ns
+        zero_ns = self._zero_ns(fact)
+        sent_ns = fact.sent_ns
+        tick_ns = min(self.intended.approved.intent.decided_ns, sent_ns)
+        for name, start_ns, end_ns in self._stretches(tick_ns, sent_ns):
+            first_ns, last_ns = (zero_ns + max(tick_ns, min(told_ns, sent_ns)) for told_ns in (start_ns, end_ns))
+            self._add(Step(name, first_ns, last_ns))
+        self.sent_at_ns, self.tick_at_ns = zero_ns + sent_ns, zero_ns + tick_ns
+        self._tick()
+
+    def _zero_ns(self, fact: OrderSent) -> int:
+        """Unix time of the monotonic clock's zero."""
+        intended_ns = unix_ns(self.intended.at)
+        if len(self.intended.risk_ns) == 2:
+            return intended_ns - self.intended.risk_ns[1]
+        return max(unix_ns(fact.at), intended_ns) - fact.sent_ns
+
+    def _stretches(self, tick_ns: int, sent_ns: int) -> list[tuple[str, int, int]]:
+        """What was done between tick and hand-over: name, start, end. What was not timed is not told apart."""
+        found: list[tuple[str, int, int]] = []
+        ready_ns = tick_ns
+        if len(self.intended.risk_ns) == 2:
+            asked_ns, ready_ns = self.intended.risk_ns
+            found += [("decide", tick_ns, asked_ns), ("risk", asked_ns, ready_ns)]
+        elif self.decision is not None:
+            ready_ns = tick_ns + nanoseconds(self.decision.duration_s)
+            found.append(("decide and risk", tick_ns, ready_ns))
+        if self.journaled is not None:
+            found.append(("journal", self.journaled.started_ns, self.journaled.ended_ns))
+            ready_ns = self.journaled.ended_ns
+        return [*found, ("submit", ready_ns, sent_ns)]
+
+    def _tick(self) -> None:
+        assert self.tick_at_ns is not None
+        intent = self.intended.approved.intent
+        told: dict[str, Attribute] = {"symbol": intent.terms.symbol}
+        if intent.reference_price is not None:
+            told["price"] = intent.reference_price
         if self.decision is not None:
-            decided_ns = min(sent_ns, tick_ns + nanoseconds(self.decision.duration_s))
-            age: dict[str, Attribute] = {"data_age_s": self.decision.data_age_s}
-            self._add(Step("decide", tick_ns, decided_ns, age))
-        self._add(Step("risk, journal and submit", decided_ns, sent_ns))
-        self.sent_at_ns, self.tick_at_ns = sent_ns, tick_ns
+            told["data_age_s"] = self.decision.data_age_s
+        self._add(Step("tick", self.tick_at_ns, self.tick_at_ns, told))
 
     def acknowledged(self, fact: OrderAcknowledged) -> None:
         start_ns = self._after_sent(unix_ns(fact.at))

@@ -9,9 +9,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from observability.catalogue import OTHER, Metric, broker, core, lifecycle, market_data, orders, risk
+from observability.catalogue import OTHER, Metric, broker, core, lifecycle, market_data, orders, policy, risk
 from trader.contracts import TradingState
-from trader.events import MismatchKind, StartReason
+from trader.events import MismatchKind, PolicyState, StartReason
 from trader.snapshot import PnlView, Snapshot
 
 Number: TypeAlias = float | int | bool | Decimal | datetime
@@ -75,6 +75,24 @@ def oldest_unacknowledged(snapshot: Snapshot) -> Readings:
     return one(0 if at is None else at)
 
 
+def policy_states(snapshot: Snapshot) -> Readings:
+    known = snapshot.policy.states if snapshot.policy else {}
+    return [((slo,), known.get(slo, PolicyState.OK)) for slo in policy.SLOS]
+
+
+def policy_heard(snapshot: Snapshot) -> Readings:
+    """From the start on there is something to wait for; so a policy that never hears anything is noticed too."""
+    view = snapshot.policy
+    if view is None or not view.receiving:
+        return one(None)
+    return one(view.heard_at or snapshot.started_at)
+
+
+def policy_override(snapshot: Snapshot) -> Readings:
+    until = snapshot.policy.override_until if snapshot.policy else None
+    return one(0 if until is None else until)
+
+
 def currencies(snapshot: Snapshot) -> tuple[PnlView, ...]:
     return tuple(sorted(snapshot.pnl_by_currency, key=lambda pnl: pnl.currency))[: risk.MAX_CURRENCIES]
 
@@ -115,6 +133,9 @@ GAUGES: Final[tuple[tuple[Metric, Read], ...]] = (
     ),
     (risk.MARGIN_CUSHION, lambda s: one(s.risk.margin_cushion_ratio)),
     (lifecycle.PREVIOUS_EXIT_CLEAN, lambda s: one(s.previous_exit_clean)),
+    (policy.STATE, policy_states),
+    (policy.LAST_EVALUATION, policy_heard),
+    (policy.OVERRIDE_EXPIRY, policy_override),
 )
 
 COUNTERS: Final[tuple[tuple[Metric, Read], ...]] = (

@@ -20,6 +20,7 @@ from observability.logs import FactLogger, LogPipeline
 from observability.loops import LoopMonitor, LoopTicks
 from observability.observers import Observe, Observers
 from observability.tracing import Tracing, build_tracing
+from observability.webhook import PolicyWebhook
 from trader.clock import Clock
 from trader.settings import Settings
 
@@ -65,16 +66,19 @@ def build(
     logs: LogPipeline | None = None,
     more_observers: Sequence[tuple[str, Observe]] = (),
     root: Path = Path("/"),
+    webhook: PolicyWebhook | None = None,
+    otlp_token: str | None = None,
 ) -> ObservabilityStack:
     """The stack for ``settings``. Raises TracingUnavailable when tracing is configured and cannot be done.
 
     ``logs`` is what ``configure_logging`` returned; without it facts are not logged. ``more_observers`` are told
-    of facts after metrics, logs and traces. ``root`` is where /proc and the cgroups are.
+    of facts after metrics, logs and traces. ``root`` is where /proc and the cgroups are. ``webhook`` takes the word
+    of Alertmanager; ``otlp_token`` is the trace collector's.
     """
     registry = new_registry()
     ticks = LoopTicks(clock)
     instruments = Instruments(registry, ticks, (settings.strategy.name,))
-    tracing = build_tracing(settings.tracing)
+    tracing = build_tracing(settings.tracing, otlp_token)
     service = ServiceCollector(
         build_info, instruments, ticks, settings.panic.flag, lambda: logs.dropped if logs is not None else 0
     )
@@ -94,7 +98,7 @@ def build(
         observers.attach("traces", tracing.observe)
     for name, observe in more_observers:
         observers.attach(name, observe)
-    exporter = Exporter(registry, snapshot, ticks, clock, settings.metrics.host, settings.metrics.port)
+    exporter = Exporter(registry, snapshot, ticks, clock, settings.metrics.host, settings.metrics.port, webhook)
     monitor = LoopMonitor(ticks, histogram(core.EVENT_LOOP_LAG, registry), clock)
     return ObservabilityStack(registry, observers, exporter, monitor, tracing)
 

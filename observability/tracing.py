@@ -6,11 +6,12 @@ order is complete, final for ``LINGER`` without a commission, or one of too many
 """
 
 import importlib
-from collections.abc import Iterable
+import threading
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import urlsplit, urlunsplit
 
+from observability.exemplars import trace_id
 from observability.order_trace import OrderTrace, Step
 from observability.worker import Worker
 from trader.events import (
@@ -24,6 +25,7 @@ from trader.events import (
     OrderIntended,
     OrderSendFailed,
     OrderSent,
+    OrdersJournaled,
     OrderStateChanged,
 )
 from trader.settings import TracingSettings
@@ -35,8 +37,9 @@ CAPACITY: Final = 10_000
 MAX_OPEN_TRACES: Final = 1_000
 MAX_DECISIONS: Final = 1_000
 LINGER: Final = timedelta(minutes=1)
-MAX_TOKEN_BYTES: Final = 8_192
+CLOSE_TIMEOUT_S: Final = 5.0
 SERVICE_NAME: Final = "ibkr-trading"
+TRACES_PATH: Final = "/v1/traces"
 OTLP_MODULE: Final = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 
 # Checked by type before anything is queued: the other facts say nothing about one order.
@@ -49,6 +52,7 @@ TRACED: Final = frozenset(
         OrderAcknowledged,
         OrderFinalized,
         OrderIntended,
+        OrdersJournaled,
         OrderSendFailed,
         OrderSent,
         OrderStateChanged,
@@ -84,6 +88,10 @@ class TraceBuilder:
                 self._decided(fact)
             case OrderIntended():
                 self._begin(fact)
+            case OrdersJournaled():
+                for order_ref in fact.order_refs:
+                    if order_ref in self._traces:
+                        self._traces[order_ref].journaled = fact
             case CommissionBooked():
                 self._commission(fact)
             case (
@@ -190,6 +198,19 @@ class Tracing:
             self._builder.close()
 
 
+def _order_ids() -> Any:
+    """Span ids at random; the trace's id is the one that logs and exemplars name for the order of ``order_ref``."""
+    from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+
+    class OrderIds(RandomIdGenerator):
+        order_ref = ""
+
+        def generate_trace_id(self) -> int:
+            return int(trace_id(self.order_ref), 16)
+
+    return OrderIds()
+
+
 class SpanSink:
     """Finished traces as OpenTelemetry spans, sent in batches by the SDK's own thread."""
 
@@ -198,13 +219,17 @@ class SpanSink:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
-        self._provider = TracerProvider(resource=Resource({"service.name": SERVICE_NAME}), shutdown_on_exit=False)
+        self._ids = _order_ids()
+        self._provider = TracerProvider(
+            resource=Resource({"service.name": SERVICE_NAME}), shutdown_on_exit=False, id_generator=self._ids
+        )
         self._provider.add_span_processor(BatchSpanProcessor(exporter) if batched else SimpleSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("trader.orders")
 
     def export(self, trace: OrderTrace) -> None:
         from opentelemetry.trace import StatusCode, set_span_in_context
 
+        self._ids.order_ref = trace.order_ref
         root = self._tracer.start_span("order", start_time=trace.start_ns, attributes=trace.attributes())
         context = set_span_in_context(root)
         for step in trace.steps:
@@ -214,7 +239,10 @@ class SpanSink:
         root.end(end_time=trace.end_ns)
 
     def close(self) -> None:
-        self._provider.shutdown()
+        """Send what is left, within ``CLOSE_TIMEOUT_S``: a collector that is away must not hold the service's end."""
+        closing = threading.Thread(target=self._provider.shutdown, name="traces-close", daemon=True)
+        closing.start()
+        closing.join(CLOSE_TIMEOUT_S)
 
     def _add(self, root: Any, context: Any, step: Step) -> None:
         """An instant is an event of the order's span, a stretch a span of its own."""
@@ -225,32 +253,30 @@ class SpanSink:
         span.end(end_time=step.end_ns)
 
 
-def build_tracing(settings: TracingSettings) -> Tracing | None:
-    """The tracing observer that ``settings`` ask for, None when off; TracingUnavailable when it cannot be done."""
+def build_tracing(settings: TracingSettings, token: str | None = None) -> Tracing | None:
+    """The tracing observer that ``settings`` ask for, None when off; TracingUnavailable when it cannot be done.
+
+    ``token`` is the content of ``otlp_token_file``.
+    """
     if settings.otlp_endpoint is None:
         return None
-    return Tracing(SpanSink(_otlp_exporter(settings.otlp_endpoint, settings.otlp_token_file)))
+    return Tracing(SpanSink(_otlp_exporter(traces_url(settings.otlp_endpoint), token)))
 
 
-def _otlp_exporter(endpoint: str, token_file: Path | None) -> "SpanExporter":
+def traces_url(endpoint: str) -> str:
+    """``endpoint`` with OTLP's own path for traces, when it names none."""
+    parts = urlsplit(endpoint)
+    return endpoint if parts.path not in ("", "/") else urlunsplit(parts._replace(path=TRACES_PATH))
+
+
+def _otlp_exporter(endpoint: str, token: str | None) -> "SpanExporter":
     try:
         module = importlib.import_module(OTLP_MODULE)
     except ImportError:
         raise TracingUnavailable(
             "tracing.otlp_endpoint is set but the OTLP exporter is not installed; "
-            "install it (pip install opentelemetry-exporter-otlp-proto-http) or remove the setting"
+            "install it (pip install 'ibkr-trading[tracing]') or remove the setting"
         ) from None
-    exporter: SpanExporter = module.OTLPSpanExporter(endpoint=endpoint, headers=dict(_headers(token_file)))
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    exporter: SpanExporter = module.OTLPSpanExporter(endpoint=endpoint, headers=headers)
     return exporter
-
-
-def _headers(token_file: Path | None) -> Iterable[tuple[str, str]]:
-    if token_file is None:
-        return
-    try:
-        with token_file.open("rb") as file:
-            token = file.read(MAX_TOKEN_BYTES).decode("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise TracingUnavailable(f"tracing.otlp_token_file {token_file} cannot be read: {reason}") from None
-    yield "Authorization", f"Bearer {token}"

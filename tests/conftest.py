@@ -1,12 +1,18 @@
 """What all tests share: a seed that is printed when a random test fails, and a clock that is told the time."""
 
+import gzip
 import random
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from trader.clock import ManualClock
+from trader.stack import Programs, ProgramsMissing, Release, find_programs
 
 # A failing example is printed with the blob that reproduces it; no deadline, because machines differ in speed.
 settings.register_profile(
@@ -39,3 +45,80 @@ def seed(request: pytest.FixtureRequest) -> int:
 def manual_clock() -> ManualClock:
     """A clock that stands at Monday 2013-10-07 15:00 UTC until a test moves it."""
     return ManualClock(IN_SESSION)
+
+
+@pytest.fixture(scope="session")
+def programs() -> Programs:
+    """Prometheus, promtool, Alertmanager, amtool and node_exporter; the test is skipped where they cannot be had."""
+    try:
+        return find_programs()
+    except ProgramsMissing as error:
+        pytest.skip(str(error))
+
+
+# Programs of other releases than this machine's run when their packages are only unpacked.
+RELEASES = {"here": None, "trixie": Release("trixie"), "sid": Release("sid")}
+
+
+@pytest.fixture(scope="session", params=RELEASES)
+def programs_of_release(request: pytest.FixtureRequest) -> Programs:
+    """The programs of this machine, of Debian trixie and of Debian sid; skipped where they cannot be had."""
+    try:
+        return find_programs(release=RELEASES[request.param])
+    except ProgramsMissing as error:
+        pytest.skip(str(error))
+
+
+class OtlpCollector:
+    """An OTLP/HTTP receiver on loopback: keeps the spans, the paths and the headers of what it was sent."""
+
+    def __init__(self, decode: Any, answer: int) -> None:
+        self.spans: list[Any] = []
+        self.resources: list[dict[str, str]] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []
+        self._decode = decode
+        collector = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                collector.requests.append((self.path, {name.lower(): text for name, text in self.headers.items()}))
+                if answer == 200:
+                    collector.take(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
+                self.send_response(answer)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def take(self, body: bytes) -> None:
+        for resource_spans in self._decode(body).resource_spans:
+            told = {item.key: item.value.string_value for item in resource_spans.resource.attributes}
+            self.resources.append(told)
+            for scope_spans in resource_spans.scope_spans:
+                self.spans += scope_spans.spans
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def otlp_collector() -> Iterator[Callable[..., OtlpCollector]]:
+    """Starts collectors of traces, which decode with the protocol's own definitions and answer with ``answer``."""
+    proto = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
+    made: list[OtlpCollector] = []
+
+    def start(answer: int = 200) -> OtlpCollector:
+        made.append(OtlpCollector(proto.ExportTraceServiceRequest.FromString, answer))
+        return made[-1]
+
+    yield start
+    for collector in made:
+        collector.close()

@@ -5,6 +5,7 @@ Questions are answered from a snapshot here, the same way wherever the server ru
 (``halt``, ``resume``, …) are its own to carry out.
 """
 
+import math
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -33,10 +34,13 @@ class Command(StrEnum):
     RESUME = "resume"
     RELOAD = "reload"
     PANIC = "panic"
+    OVERRIDE_POLICY = "override_policy"
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``arguments`` by command: halt ``reason: str``; resume ``accept_positions: bool``; the others none."""
+    """``arguments`` by command: halt ``reason: str``; resume ``accept_positions: bool``; override_policy ``for_s:
+    float`` and ``reason: str``; the others none.
+    """
 
     command: str
     arguments: dict[str, Any] = {}
@@ -47,6 +51,13 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not isinstance(value, str) or len(value) > MAX_TEXT_CHARACTERS:
             raise ControlError(f"{self.command}: {name} must be a text of at most {MAX_TEXT_CHARACTERS} characters")
         return value
+
+    def number(self, name: str) -> float:
+        """A number, 0 when absent; raises ControlError when it is something else."""
+        value = self.arguments.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ControlError(f"{self.command}: {name} must be a number")
+        return float(value)
 
     def flag(self, name: str) -> bool:
         """A yes-or-no argument, no when absent; raises ControlError when it is something else."""

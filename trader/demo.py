@@ -47,7 +47,11 @@ class DemoError(Exception):
 
 
 class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """``markets`` are recorded files, none for the synthetic market; ``speed`` is simulated seconds a second."""
+    """``markets`` are recorded files, none for the synthetic market; ``speed`` is simulated seconds a second.
+
+    ``begin`` is when the synthetic market begins: ``fixed`` or ``now``. ``policy_token_file`` has Alertmanager's
+    bearer token; without it there is no budget policy.
+    """
 
     folder: Path
     duration_s: float
@@ -55,6 +59,8 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     speed: float = 1.0
     metrics_port: int = 0
+    begin: str = "fixed"
+    policy_token_file: Path | None = None
 
 
 class DemoResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +130,8 @@ class Demo:
 def demo_settings(options: DemoOptions, port: int) -> Settings:
     """The embedded defaults: a market that never closes, quick decisions, and a flat end."""
     recorded = bool(options.markets)
-    quick = {"window": 60, "sample_interval_s": 2.0, "entry_score": 1.5, "min_edge_ratio": 0.001}
+    sample_s = 2.0 if options.speed > 1 else 0.5
+    quick = {"window": 60, "sample_interval_s": sample_s, "entry_score": 1.5, "min_edge_ratio": 0.001}
     return Settings.model_validate(
         {
             "mode": "simulated",
@@ -139,6 +146,7 @@ def demo_settings(options: DemoOptions, port: int) -> Settings:
             "panic": {"flag": options.folder / "panic.flag"},
             "control": {"socket": options.folder / "control.sock"},
             "metrics": {"port": options.metrics_port},
+            "policy": {"token_file": options.policy_token_file},
             "stop": {"flatten": True},
         }
     )
@@ -150,7 +158,7 @@ async def start_simulator(options: DemoOptions) -> tuple[asyncio.subprocess.Proc
     if options.markets:
         command += ["--start-on", "subscribed", "--market", *(str(path) for path in options.markets)]
     else:
-        command += ["--symbols", ",".join(SYMBOLS)]
+        command += ["--symbols", ",".join(SYMBOLS), "--begin", options.begin]
     with (options.folder / "simulator.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable, *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,

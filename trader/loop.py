@@ -8,8 +8,9 @@ it is restarted, and finds out from the broker where it stands.
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from trader.clock import Clock
 from trader.engine import Engine, Step
-from trader.events import AnyFact
+from trader.events import AnyFact, OrdersJournaled, PlaceOrder
 from trader.gateway.protocol import Gateway
 from trader.journal import Journal
 
@@ -24,6 +25,7 @@ class TradingLoop:
         publish: Callable[[Sequence[AnyFact]], None],
         on_failure: Callable[[], None],
         tap: Callable[[AnyFact], None] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.engine = engine
         self.journal = journal
@@ -32,6 +34,7 @@ class TradingLoop:
         self._publish = publish
         self._on_failure = on_failure
         self._tap = tap
+        self._clock = clock
         self._inbox: deque[AnyFact] = deque()
         self._busy = False
 
@@ -59,9 +62,19 @@ class TradingLoop:
         """Journal, send, tell."""
         durable = step.durable()
         if durable:
+            started_ns = self._clock.monotonic_ns() if self._clock else 0
             self.journal.append(durable)
+            if step.commands and self._clock:
+                self._note_journaled(step, started_ns, self._clock.monotonic_ns())
         if step.commands and self.gateway is not None:
             for command in step.commands:
                 self.gateway.execute(command)
         if step.facts:
             self._publish(step.facts)
+
+    def _note_journaled(self, step: Step, started_ns: int, ended_ns: int) -> None:
+        """Tell the observers how long the intents of the step's orders took to be durable."""
+        placed = tuple(command.order_ref for command in step.commands if isinstance(command, PlaceOrder))
+        if placed:
+            at = step.facts[-1].at
+            step.facts.append(OrdersJournaled(at=at, order_refs=placed, started_ns=started_ns, ended_ns=ended_ns))

@@ -7,7 +7,7 @@ ends the service with one sentence when it fails.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from observability.logs import LogPipeline
 from observability.resources import ResourceMeter
 from observability.stack import ObservabilityStack, build
 from observability.tracing import TracingUnavailable
+from observability.webhook import PolicyWebhook
 from trader import systemd_notify
 from trader.clock import NANOSECONDS_PER_SECOND, AnchoredClock, Clock, SystemClock
 from trader.contracts import Instrument, TradingMode, TradingState
@@ -30,6 +31,7 @@ from trader.events import (
     AnyFact,
     HaltRequested,
     PanicRequested,
+    PolicyOverrideRequested,
     ReloadFinished,
     ResumeRequested,
     ScheduleFired,
@@ -46,7 +48,14 @@ from trader.recorder import Recorder
 from trader.schedule import Schedule, ScheduleError, fire_times
 from trader.session import BrokerWindows, BrokerWindowsError, CalendarError, SessionCalendar
 from trader.settings import Settings
-from trader.settings_file import ConfigurationError, config_hash, load_settings, reload_difference
+from trader.settings_file import (
+    ConfigurationError,
+    SecretError,
+    config_hash,
+    load_settings,
+    read_secret,
+    reload_difference,
+)
 from trader.snapshot import Snapshot
 from trader.strategy.loader import StrategyError, load_strategy
 
@@ -63,6 +72,7 @@ USER_ERRORS: Final = (
     GatewayError,
     JournalError,
     ScheduleError,
+    SecretError,
     StrategyError,
     TracingUnavailable,
     WrongJournalError,
@@ -138,7 +148,14 @@ class Service:
         build_info = BuildInfo(VERSION, config_hash=digest)
         self._resources = ResourceMeter(clock)
         self._observability: ObservabilityStack = build(
-            settings, self.engine.snapshot, clock, build_info, self._logs, self._watchers
+            settings,
+            self.engine.snapshot,
+            clock,
+            build_info,
+            self._logs,
+            self._watchers,
+            webhook=self._policy_webhook(),
+            otlp_token=_secret(settings.tracing.otlp_token_file),
         )
         self._journal = Journal.open(settings.journal.url, settings.journal.durability, clock)
         try:
@@ -146,7 +163,7 @@ class Service:
             self._recorder = self._begin_recording(instruments.values())
             observers = self._observability.observers
             tap = observers.tap("recorder", self._recorder.observe) if self._recorder else None
-            self.loop = TradingLoop(self.engine, self._journal, observers.publish, self._done.set, tap)
+            self.loop = TradingLoop(self.engine, self._journal, observers.publish, self._done.set, tap, clock)
             self._gateway = IbGateway(settings, instruments, clock, self.loop.post)
             self.loop.gateway = self._gateway
             self._start_reason = history.start_reason(VERSION, digest, uptime_s())
@@ -167,6 +184,16 @@ class Service:
         self.engine.restore(history.watch(fact for _, fact in self._journal.read()))
         history.require_same_books(self.settings.mode, self.settings.account, self.settings.journal.url)
         return history
+
+    def _policy_webhook(self) -> PolicyWebhook | None:
+        """What takes Alertmanager's word; None when the policy is off."""
+        token = _secret(self.settings.policy.token_file)
+        if token is None:
+            return None
+        return PolicyWebhook(token, lambda: self.settings.policy, self._clock, self._post)
+
+    def _post(self, event: AnyFact) -> None:
+        self.loop.post(event)
 
     async def _open_doors(self) -> None:
         await self._observability.start()
@@ -280,7 +307,9 @@ class Service:
                     HaltRequested(at=now, source="operator", reason=request.text("reason", "halted by hand"))
                 )
             case Command.RESUME:
-                self._resume(request)
+                return self._resume(request)
+            case Command.OVERRIDE_POLICY:
+                return self._override_policy(request)
             case Command.PANIC:
                 self.loop.post(PanicRequested(at=now, source="operator"))
             case Command.RELOAD:
@@ -291,7 +320,7 @@ class Service:
                 return unknown_command(request)
         return Response.success()
 
-    def _resume(self, request: Request) -> None:
+    def _resume(self, request: Request) -> Response:
         if self.engine.flattening:
             raise ControlError(
                 "the panic is still cancelling and flattening; resume when trader status shows it is done"
@@ -299,3 +328,19 @@ class Service:
         self.settings.panic.flag.unlink(missing_ok=True)
         accept = request.flag("accept_positions")
         self.loop.post(ResumeRequested(at=self._clock.now(), source="operator", accept_positions=accept))
+        return Response.success(self.engine.policy_notice())
+
+    def _override_policy(self, request: Request) -> Response:
+        """Set the budget policy aside for some seconds; for none, let it count again."""
+        seconds, now = request.number("for_s"), self._clock.now()
+        longest_s = self.settings.policy.override_max_s
+        if not 0 <= seconds <= longest_s:
+            raise ControlError(f"an override may last {longest_s:g} s at most (policy.override_max_s)")
+        until = now + timedelta(seconds=seconds) if seconds else None
+        reason = request.text("reason", "an operator asked for it")
+        self.loop.post(PolicyOverrideRequested(at=now, source="operator", reason=reason, until=until))
+        return Response.success(self.engine.policy_notice())
+
+
+def _secret(file: Path | None) -> str | None:
+    return None if file is None else read_secret(file)

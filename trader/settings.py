@@ -265,6 +265,30 @@ class TracingSettings(Model):
     """File with the collector's bearer token, readable by the service's user only."""
 
 
+class PolicySettings(Model):
+    """What Alertmanager's policy alerts do: no new entries while a budget is gone. Off without `token_file`."""
+
+    token_file: Path | None = None
+    """File with the bearer token that Alertmanager's webhook sends, readable by the service's user only."""
+    stop_alerts: Annotated[tuple[str, ...], Field(max_length=32, json_schema_extra=RELOADABLE)] = (
+        "SLOBudgetExhausted",
+        "NetPnLNegative",
+    )
+    """Alerts that stop entries while they fire; every other policy alert means caution."""
+    heartbeat_alert: Annotated[str, Field(json_schema_extra=RELOADABLE)] = "Watchdog"
+    """The alert that always fires: that it comes says that silence about the others is good news."""
+    labels: Annotated[dict[str, str], Field(max_length=16, json_schema_extra=RELOADABLE)] = Field(default_factory=dict)
+    """Labels that an alert has to carry to concern this service, such as `instance`; none: every alert does."""
+    measured_within_s: Annotated[Seconds, Field(json_schema_extra=RELOADABLE)] = 120.0
+    """While the metrics were not scraped for this long, an alert that is taken back counts on."""
+    confirm_resolved_s: Annotated[Seconds, Field(json_schema_extra=RELOADABLE)] = 900.0
+    """Such an alert is let go after the metrics were scraped again for this long without it."""
+    forget_after_s: Annotated[float, Field(gt=0, le=604_800, json_schema_extra=RELOADABLE)] = 21_600.0
+    """An alert is let go when it was not repeated for this long while the heartbeat was; above `repeat_interval`."""
+    override_max_s: Annotated[float, Field(gt=0, le=604_800, json_schema_extra=RELOADABLE)] = 86_400.0
+    """Longest time for which an operator can set the policy aside at once."""
+
+
 class Settings(Model):
     """The whole of ``config.yaml``."""
 
@@ -290,6 +314,7 @@ class Settings(Model):
     control: ControlSettings = ControlSettings()
     recorder: RecorderSettings = RecorderSettings()
     tracing: TracingSettings = TracingSettings()
+    policy: PolicySettings = PolicySettings()
 
     @field_validator("instruments", mode="before")
     @classmethod

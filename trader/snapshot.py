@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from trader.contracts import OrderType, Side, TradingMode, TradingState
-from trader.events import MarketDataMode, MismatchKind, OrderState
+from trader.events import MarketDataMode, MismatchKind, OrderState, PolicyState
 
 # Hot-path histograms are plain lists filled by the loop. Their bounds are seconds, inclusive, and contain
 # the success metrics' thresholds exactly (0.35 for decisions, 2.0 for acknowledgements).
@@ -190,6 +190,20 @@ class ActivityView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     decisions: int
 
 
+class PolicyView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """The budget policy by success metric; ``alerts`` in words. ``heard_at`` is when Alertmanager last said something.
+
+    Success metrics that no alert was ever told of are not listed; they are OK. ``receiving``: its word is taken at all.
+    """
+
+    states: dict[str, PolicyState]
+    alerts: tuple[str, ...] = ()
+    heard_at: datetime | None = None
+    receiving: bool = False
+    override_until: datetime | None = None
+    override_reason: str = ""
+
+
 class ResourceView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Use of what the process is limited in, as a ratio of the real limit (cgroup or rlimit); None: no limit known."""
 
@@ -242,3 +256,4 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     session_elapsed_s: float | None = None
     session_available_s: float | None = None
     resources: ResourceView | None = None
+    policy: PolicyView | None = None

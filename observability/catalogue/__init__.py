@@ -7,7 +7,7 @@ number of values: no symbol, no order id, no account. All together stay below ``
 
 from typing import Final
 
-from observability.catalogue import broker, core, lifecycle, market_data, orders, resources, risk
+from observability.catalogue import broker, core, lifecycle, market_data, orders, policy, resources, risk
 from observability.catalogue.record import OTHER, Group, Kind, Label, Metric, Source
 
 SERIES_LIMIT: Final = 1_500
@@ -20,6 +20,7 @@ GROUPS: Final[tuple[Group, ...]] = (
     risk.GROUP,
     resources.GROUP,
     lifecycle.GROUP,
+    policy.GROUP,
 )
 CATALOGUE: Final[tuple[Metric, ...]] = tuple(metric for group in GROUPS for metric in group.metrics)
 

@@ -26,6 +26,7 @@ class Source(StrEnum):
     SERVICE = "service"
     CGROUP = "cgroup"
     PROCESS = "process"
+    TEXTFILE = "textfile"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """The loop of the money path: nothing is sent before it is durable, and whatever raises ends it."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+from trader.clock import ManualClock
 from trader.contracts import Instrument, OrderType, Side
 from trader.engine.core import Step
 from trader.events import (
@@ -14,6 +15,7 @@ from trader.events import (
     DurableFact,
     Intent,
     OrderIntended,
+    OrdersJournaled,
     OrderTerms,
     PanicRequested,
     PlaceOrder,
@@ -56,6 +58,17 @@ def loop_over(parts: Any, journal: Any = None) -> TradingLoop:
     loop = TradingLoop(parts, journal or parts, parts.publish, lambda: parts.seen.append("failed"))
     loop.gateway = parts
     return loop
+
+
+def test_observers_are_told_how_long_an_order_took_to_be_durable() -> None:
+    parts: Any = Ordering()
+    told: list[AnyFact] = []
+    clock = ManualClock(NOW)
+    parts.append = lambda facts: clock.advance(timedelta(milliseconds=3))
+    loop = TradingLoop(parts, parts, told.extend, lambda: None, clock=clock)
+    loop.gateway = parts
+    loop.post(EVENT)
+    assert told[-1] == OrdersJournaled(at=NOW, order_refs=("r1",), started_ns=0, ended_ns=3_000_000)
 
 
 def test_an_order_is_journaled_then_sent_then_told() -> None:

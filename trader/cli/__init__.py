@@ -23,10 +23,15 @@ COMMANDS: Final = {
     "halt": "trader.cli.control_commands",
     "resume": "trader.cli.control_commands",
     "panic": "trader.cli.panic",
+    "policy": "trader.cli.policy",
     "health": "trader.cli.health",
     "journal": "trader.cli.journal",
     "metrics": "trader.cli.metrics",
     "calendar": "trader.cli.calendar",
+    "stack": "trader.cli.stack",
+    "generate": "trader.cli.generate",
+    "slo": "trader.cli.slo",
+    "drill": "trader.cli.drill",
 }
 
 

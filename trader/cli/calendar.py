@@ -1,4 +1,4 @@
-"""``trader calendar``: extract an exchange's sessions into a table, and show what a table says.
+"""``trader calendar``: extract an exchange's sessions into a table, show what a table says, publish it as metrics.
 
 Rules: the only module that imports exchange_calendars, and only inside the extraction, because it brings
 pandas with it and takes a quarter of a second.
@@ -12,8 +12,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from trader.clock import SystemClock
-from trader.session import CalendarError, Session, SessionCalendar
+from trader.session import BrokerWindows, BrokerWindowsError, CalendarError, Session, SessionCalendar
+from trader.session.gauges import session_gauges
 from trader.session.table import format_table, parse_table
+from trader.textfile import TextfileError, write
 
 FIRST_DAY: Final = date(2010, 1, 1)
 # CME Globex halts daily from 16:00 to 17:00 in Chicago; the library lets a full session run through the halt.
@@ -126,3 +128,21 @@ def show_command(
         raise typer.Exit(2) from error
     known = source.valid_until
     typer.echo("never ends" if known is None else f"known until {known:%Y-%m-%d %H:%M} UTC")
+
+
+@app.command("textfile")
+def textfile_command(
+    out: Annotated[Path, typer.Option(help="File to replace, in the folder of node_exporter's textfile collector.")],
+    calendar: Annotated[str, typer.Option(help="Name of a calendar, as in session.calendar.")] = "XNYS",
+    file: Annotated[Path | None, typer.Option(help="Table to read instead of the one that comes along.")] = None,
+    region: Annotated[str, typer.Option(help="Whose resets apply, as in session.broker_region.")] = "north_america",
+    windows_file: Annotated[Path | None, typer.Option(help="Resets to read instead of those that come along.")] = None,
+) -> None:
+    """Publish the session and the broker's reset as metrics; run it every few minutes from a timer."""
+    try:
+        source = SessionCalendar.load(calendar, file)
+        windows = BrokerWindows.load(region, windows_file)
+        write(out, session_gauges(source, windows, SystemClock().now()))
+    except (CalendarError, BrokerWindowsError, TextfileError) as error:
+        typer.echo(f"session not published: {error}", err=True)
+        raise typer.Exit(2) from error

@@ -6,6 +6,7 @@ be used, 2 when it cannot.
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -79,7 +80,7 @@ def check(file: Path) -> Settings:
 
 
 def _parts(settings: Settings) -> Iterator[Part]:
-    session, strategy, token_file = settings.session, settings.strategy, settings.tracing.otlp_token_file
+    session, strategy = settings.session, settings.strategy
     symbols = [item.symbol for item in settings.instruments]
     yield Part(
         ("session", "calendar"),
@@ -103,8 +104,17 @@ def _parts(settings: Settings) -> Iterator[Part]:
             ("strategy", "schedule"), lambda: fire_times(strategy.schedule, "UTC", SOME_DAY), ("strategy.schedule",)
         )
     yield Part(("journal", "url"), lambda: require_address(settings.journal.url), ("journal.url",))
-    if token_file is not None:
-        yield Part(("tracing", "otlp_token_file"), lambda: read_secret(token_file), ("tracing.otlp_token_file",))
+    yield from _secrets(settings)
+
+
+def _secrets(settings: Settings) -> Iterator[Part]:
+    files = {
+        ("tracing", "otlp_token_file"): settings.tracing.otlp_token_file,
+        ("policy", "token_file"): settings.policy.token_file,
+    }
+    for path, file in files.items():
+        if file is not None:
+            yield Part(path, partial(read_secret, file), (".".join(path),))
 
 
 def _require_zone(name: str) -> None:

@@ -9,8 +9,9 @@ import asyncio
 import signal
 import tempfile
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -25,12 +26,20 @@ from trader.demo import Demo, DemoError, DemoOptions, DemoResult
 from trader.events import AnyFact, CommissionBooked, FillBooked, IntentRefused, SignalChanged, TradingStateChanged
 from trader.snapshot import HistogramView
 
+if TYPE_CHECKING:
+    from trader.stack import Stack, StackOptions
+
 PICTURES_A_SECOND: Final = 4
+DEFAULT_SPEED: Final = 20.0
 DurationOption = Annotated[float, typer.Option("--duration", min=1, max=86_400, help="Seconds to trade.")]
 MarketOption = Annotated[
     list[Path] | None, typer.Option("--market", help="A recorded file instead of the synthetic market; repeatable.")
 ]
 FolderOption = Annotated[Path | None, typer.Option("--folder", help="Keep journal and logs here.")]
+SpeedOption = Annotated[
+    float | None,
+    typer.Option(min=0.1, max=10_000, help="Simulated seconds in one real second; default: 20, with --stack 1."),
+]
 PortOption = Annotated[int, typer.Option("--metrics-port", min=0, max=65_535, help="Port of /metrics; 0 takes any.")]
 
 
@@ -42,12 +51,17 @@ def register(parent: typer.Typer) -> None:
 def demo_command(
     duration: DurationOption = 60.0,
     market: MarketOption = None,
-    speed: Annotated[float, typer.Option(min=0.1, max=10_000, help="Simulated seconds in one real second.")] = 20.0,
+    speed: SpeedOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Makes the synthetic market repeatable.")] = 1,
     folder: FolderOption = None,
     metrics_port: PortOption = 9464,
+    stack: Annotated[bool, typer.Option("--stack", help="Watch it with Prometheus and Alertmanager, too.")] = False,
 ) -> None:
     """Trade on a simulated gateway, watch it, and see whether the books balance at the end."""
+    if stack and (market or speed not in (None, 1.0)):
+        fail(
+            "with --stack the market is synthetic and runs in real time: leave out --market and --speed", EXIT_UNUSABLE
+        )
     with tempfile.TemporaryDirectory(prefix="trader-demo-") as temporary:
         home = (folder or Path(temporary)).resolve()
         home.mkdir(parents=True, exist_ok=True)
@@ -56,25 +70,31 @@ def demo_command(
             duration_s=duration,
             markets=tuple(path.resolve() for path in market or ()),
             seed=seed,
-            speed=speed,
+            speed=speed or (1.0 if stack else DEFAULT_SPEED),
             metrics_port=metrics_port,
         )
-        _demonstrate(options)
+        if stack:
+            from trader.cli.demo_stack import watched_options
+
+            _demonstrate(*watched_options(options))
+        else:
+            _demonstrate(options)
 
 
-def _demonstrate(options: DemoOptions) -> None:
+def _demonstrate(options: DemoOptions, stack: "StackOptions | None" = None) -> None:
     from observability.exporter import ExporterUnavailable
     from trader.clock import AnchoredClock
     from trader.service import USER_ERRORS
+    from trader.stack import StackError
 
     console = Console()
     with (options.folder / "trader.log").open("w") as log:
         logs = configure_logging("INFO", AnchoredClock(), stream=log)
         try:
-            result = asyncio.run(_run(options, console, logs))
+            result = asyncio.run(_run(options, console, logs, stack))
         except ExporterUnavailable as error:
             fail(f"{str(error).partition(';')[0]}; another port: --metrics-port N, any free one: 0", EXIT_UNUSABLE)
-        except (DemoError, *USER_ERRORS) as error:
+        except (DemoError, StackError, *USER_ERRORS) as error:
             fail(str(error), EXIT_UNUSABLE)
         finally:
             logs.stop()
@@ -83,27 +103,64 @@ def _demonstrate(options: DemoOptions) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
-async def _run(options: DemoOptions, console: Console, logs: LogPipeline) -> DemoResult:
+async def _run(
+    options: DemoOptions, console: Console, logs: LogPipeline, stack_options: "StackOptions | None"
+) -> DemoResult:
     show = _nothing if console.is_terminal else _line_printer(console)
     demo = Demo(options, show, logs)
+    ended = asyncio.Event()
+
+    def request_end() -> None:
+        ended.set()
+        demo.request_stop()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, demo.request_stop)
-    source = ", ".join(path.name for path in options.markets) or "a synthetic market"
-    console.print(f"trading {source} at {options.speed:g} × real time for {options.duration_s:g} s; Ctrl-C ends it")
-    if options.metrics_port:
-        console.print(f"metrics at http://127.0.0.1:{options.metrics_port}/metrics", highlight=False)
-    running = asyncio.create_task(demo.run())
+        loop.add_signal_handler(number, request_end)
+    async with AsyncExitStack() as closing:
+        stack = None
+        if stack_options is not None:
+            from trader.cli.demo_stack import start_stack
+
+            stack = await start_stack(stack_options, console, closing)
+        source = ", ".join(path.name for path in options.markets) or "a synthetic market"
+        console.print(f"trading {source} at {options.speed:g} × real time for {options.duration_s:g} s; Ctrl-C ends it")
+        if options.metrics_port:
+            console.print(f"metrics at http://127.0.0.1:{options.metrics_port}/metrics", highlight=False)
+        if ended.is_set():
+            raise DemoError("the demonstration was ended before it began")
+        running = asyncio.create_task(demo.run())
+        await _follow(demo, running, console, stack)
+        return await running
+
+
+async def _follow(demo: Demo, running: "asyncio.Task[DemoResult]", console: Console, stack: "Stack | None") -> None:
+    """Show what happens until the demonstration ends."""
     if console.is_terminal:
-        await _draw(demo, running, console)
-    return await running
+        await _draw(demo, running, console, stack)
+    elif stack is not None:
+        from trader.cli.stack_view import print_changes
+
+        printing = asyncio.create_task(print_changes(stack, console))
+        await asyncio.wait({running, printing}, return_when=asyncio.FIRST_COMPLETED)
+        demo.request_stop()
+        printing.cancel()
+        await asyncio.wait({running, printing})
+        if not printing.cancelled():
+            printing.result()
 
 
-async def _draw(demo: Demo, running: "asyncio.Task[DemoResult]", console: Console) -> None:
+async def _draw(demo: Demo, running: "asyncio.Task[DemoResult]", console: Console, stack: "Stack | None") -> None:
     with Live(console=console, refresh_per_second=PICTURES_A_SECOND, transient=True) as live:
         while not running.done():
+            parts: list[RenderableType] = []
             if demo.service is not None and demo.service.running:
-                live.update(status_view(demo.service.snapshot()))
+                parts.append(status_view(demo.service.snapshot()))
+            if stack is not None:
+                from trader.cli.stack_view import picture
+
+                parts += ["", await picture(stack)]
+            live.update(Group(*parts))
             await asyncio.wait({running}, timeout=1 / PICTURES_A_SECOND)
 
 

@@ -18,6 +18,9 @@ from trader.events import (
     OrderStateChanged,
     OrderTerms,
     PanicCompleted,
+    PolicyChanged,
+    PolicyOverridden,
+    PolicyState,
     PositionAdopted,
     ReconciliationFinished,
     ServiceStarted,
@@ -83,7 +86,8 @@ def fact_line(fact: AnyDurableFact) -> str:
 
 def _lifecycle_line(
     fact: ServiceStarted | ServiceStopped | TradingStateChanged | SessionOpened | SessionClosed | PanicCompleted
-    | SessionValued | SignalChanged | OrderIdsReserved | MismatchFound | ReconciliationFinished,
+    | SessionValued | SignalChanged | OrderIdsReserved | MismatchFound | ReconciliationFinished
+    | PolicyChanged | PolicyOverridden,
 ) -> str:  # fmt: skip
     match fact:
         case ServiceStarted():
@@ -107,12 +111,22 @@ def _lifecycle_line(
             return f"{fact.strategy}: {fact.symbol} {change} at {fact.price:g}, {fact.reason}"
         case OrderIdsReserved():
             return f"next order id {fact.next_order_id}"
+        case PolicyChanged():
+            names = ", ".join(f"{alert.name}{' (held)' if alert.held else ''}" for alert in fact.alerts)
+            return f"{fact.slo}: {_words(fact.old)} → {_words(fact.new)}, {names or 'no alert'}"
+        case PolicyOverridden():
+            until = f"overridden until {fact.until:%Y-%m-%d %H:%M} UTC" if fact.until else "in force again"
+            return f"{until} by {fact.source}: {fact.reason}"
         case MismatchFound():
             return f"{fact.kind} {fact.subject}: ours {fact.ours}, the broker's {fact.theirs}"
         case ReconciliationFinished():
             return _reconciliation(fact)
         case _:
             assert_never(fact)
+
+
+def _words(state: PolicyState) -> str:
+    return state.name.lower().replace("_", " ")
 
 
 def _terms(terms: OrderTerms) -> str:

@@ -27,6 +27,7 @@ NAMES_SHOWN: Final = 8
 COMMISSIONS: Final = ("fixed", "tiered")
 HOURS: Final = ("always", "us")
 START_ON: Final = ("listening", "subscribed")
+BEGIN: Final = ("fixed", "now")
 
 Market = Annotated[
     list[str] | None,
@@ -64,6 +65,10 @@ def simulate(
     start_on: Annotated[
         str, typer.Option(help="When time begins to run: 'listening', or 'subscribed' (first market data request).")
     ] = "listening",
+    begin: Annotated[
+        str,
+        typer.Option(help="When the synthetic market begins: 'fixed' (repeatable), or 'now' as a monitor needs it."),
+    ] = "fixed",
     exit_at_end: Annotated[bool, typer.Option("--exit-at-end", help="End when the recorded market ends.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what clients do.")] = False,
 ) -> None:
@@ -77,13 +82,15 @@ def simulate(
         (hours or HOURS[0], HOURS, "--hours"),
         (commission, COMMISSIONS, "--commission"),
         (start_on, START_ON, "--start-on"),
+        (begin, BEGIN, "--begin"),
     ):
         _require_one_of(value, known, name)
     files = [*(market or [SYNTHETIC]), *(more_files or [])]
     try:
         options = _server_options(host, port, speed, start_on, exit_at_end=exit_at_end)
         exchange_options = _exchange_options(hours or ("always" if files == [SYNTHETIC] else "us"), commission)
-        server = _build(files, symbols, seed, faults, state, options, exchange_options)
+        synthetic = (symbols, seed, begin)
+        server = _build(files, synthetic, faults, state, options, exchange_options)
         asyncio.run(_serve(server, state))
     except (ServerRefused, FaultsFileError, MarketDataFileError) as error:
         fail(f"cannot simulate: {error}", EXIT_UNUSABLE)
@@ -114,8 +121,7 @@ def _exchange_options(hours: str, commission: str) -> "ExchangeOptions":
 
 def _build(
     files: list[str],
-    symbols: str,
-    seed: int,
+    synthetic: tuple[str, int, str],
     faults: Path | None,
     state: Path | None,
     options: "ServerOptions",
@@ -131,8 +137,8 @@ def _build(
     stored = read_state(state) if state is not None else None
     played = load_faults(faults) if faults is not None else None
     saved_at = state_time(stored) if stored is not None else None
-    source = _synthetic(symbols, seed, saved_at) if files == [SYNTHETIC] else _recorded(files)
-    server = SimulatedGatewayServer(source, options, exchange_options, played, seed)
+    source = _synthetic(*synthetic, saved_at) if files == [SYNTHETIC] else _recorded(files)
+    server = SimulatedGatewayServer(source, options, exchange_options, played, synthetic[1])
     if stored is not None and state is not None:
         restore(server.exchange, stored, state)
     return server
@@ -148,11 +154,13 @@ def _recorded(files: list[str]) -> "MarketSource":
     return market
 
 
-def _synthetic(symbols: str, seed: int, saved_at: datetime | None) -> "MarketSource":
-    """The synthetic market; one that goes on from a saved state starts when that was saved."""
+def _synthetic(symbols: str, seed: int, begin: str, saved_at: datetime | None) -> "MarketSource":
+    """The synthetic market; one that goes on from a saved state starts when that was saved, or later."""
+    from trader.clock import SystemClock
     from trader.simulator.market import SYNTHETIC_START, SyntheticMarket
 
-    start = max(SYNTHETIC_START, saved_at) if saved_at is not None else SYNTHETIC_START
+    start = SystemClock().now() if begin == "now" else SYNTHETIC_START
+    start = max(start, saved_at) if saved_at is not None else start
     keys = _market_keys([name.strip() for name in symbols.split(",") if name.strip()], start)
     return SyntheticMarket(keys, seed, start)
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from trader.cli.formats import NOT_KNOWN, ago, amount, compact, light, price, quantity, signed, span
 from trader.contracts import Side, TradingMode, TradingState
-from trader.events import MarketDataMode
+from trader.events import MarketDataMode, PolicyState
 from trader.snapshot import OrderView, PositionView, RiskView, Snapshot
 from trader.success_metrics import Verdict, duration_text, evaluate, percent_text
 
@@ -190,7 +190,23 @@ def risk_lines(snapshot: Snapshot) -> Table:
     lines.add_row("open orders", _usage(Decimal(len(snapshot.open_orders)), _decimal(risk.max_open_orders)))
     lines.add_row("orders a minute", _usage(_decimal(risk.orders_last_minute), _decimal(risk.max_orders_per_minute)))
     lines.add_row("drawdown", _cushion_text(risk))
+    lines.add_row("budget policy", policy_text(snapshot))
     return lines
+
+
+def policy_text(snapshot: Snapshot) -> Text:
+    """What the budget policy says, in a few words."""
+    policy = snapshot.policy
+    worst = max(policy.states.values(), default=PolicyState.OK) if policy else PolicyState.OK
+    if policy is None or (worst is PolicyState.OK and policy.override_until is None):
+        return Text("ok", "green")
+    slos = ", ".join(slo for slo, state in sorted(policy.states.items()) if state is worst)
+    words = {PolicyState.OK: "ok", PolicyState.CAUTION: "caution", PolicyState.NO_NEW_ENTRIES: "no new entries"}[worst]
+    text = f"{words}: {slos}" if worst else words
+    if policy.override_until is not None:
+        left = span((policy.override_until - snapshot.at).total_seconds())
+        return Text(f"overridden for {left} ({text})", "yellow")
+    return Text(text, "yellow")
 
 
 def _largest_position(positions: tuple[PositionView, ...]) -> Decimal | None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from trader.clock import Clock
 from trader.contracts import Instrument, TradingState
-from trader.engine import control, decisions, order_flow, recovery, view
+from trader.engine import control, decisions, order_flow, policy, recovery, view
 from trader.engine.core import Core, Step
 from trader.events import (
     AccountValuesReceived,
@@ -27,11 +27,14 @@ from trader.events import (
     HaltRequested,
     HeartbeatReceived,
     MarketDataModeReceived,
+    MetricsScraped,
     OpenOrderReceived,
     OrderSendFailed,
     OrderSent,
     OrderStatusReceived,
     PanicRequested,
+    PolicyAlertsReceived,
+    PolicyOverrideRequested,
     PositionReceived,
     QuoteReceived,
     ReduceOnlyRequested,
@@ -66,6 +69,17 @@ def _on_broker_state(core: Core, step: Step, event: BrokerStateReceived) -> None
     control.on_state_in_panic(core, step, event)
 
 
+def _on_timer(core: Core, step: Step, event: TimerElapsed) -> None:
+    control.on_timer(core, step, event)
+    policy.on_time(core, step)
+
+
+def _on_resume(core: Core, step: Step, event: ResumeRequested) -> None:
+    """An operator's resume does not resume against the budget policy; that takes an override."""
+    control.on_resume(core, step, event)
+    policy.follow(core, step)
+
+
 def _on_execution(core: Core, step: Step, event: ExecutionReceived) -> None:
     order_flow.book_execution(core, step, event.line, event.received_ns)
 
@@ -97,7 +111,7 @@ def _on_market_data_mode(core: Core, step: Step, event: MarketDataModeReceived) 
 # Quotes and trades do not pass here: they have a way of their own in ``Engine.process``. An event without a
 # row changes nothing and is only told to the observers.
 HANDLERS: Final[dict[type[Fact], Callable[[Core, Step, Any], None]]] = {
-    TimerElapsed: control.on_timer,
+    TimerElapsed: _on_timer,
     ScheduleFired: decisions.on_schedule,
     OrderSent: order_flow.on_sent,
     OrderSendFailed: order_flow.on_send_failed,
@@ -120,7 +134,10 @@ HANDLERS: Final[dict[type[Fact], Callable[[Core, Step, Any], None]]] = {
     PanicRequested: control.on_panic,
     HaltRequested: control.on_halt,
     ReduceOnlyRequested: control.on_reduce_only,
-    ResumeRequested: control.on_resume,
+    ResumeRequested: _on_resume,
+    PolicyAlertsReceived: policy.on_alerts,
+    PolicyOverrideRequested: policy.on_override,
+    MetricsScraped: policy.on_scraped,
     StopRequested: control.on_stop,
 }
 
@@ -207,6 +224,15 @@ class Engine:
     def flattening(self) -> bool:
         """Whether a panic is under way and not everything is cancelled and flat yet."""
         return self.core.trading_state is TradingState.PANIC and not self.core.panic_completed
+
+    def policy_notice(self) -> str | None:
+        """A sentence for the operator while the budget policy keeps entries from being made, else None."""
+        if not self.core.policy.stops_entries():
+            return None
+        return (
+            f"only exits are allowed: {self.core.policy.reason()}; "
+            "to open positions all the same: trader policy override --for 2h --reason WHY"
+        )
 
     @property
     def stopped(self) -> bool:

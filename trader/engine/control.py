@@ -32,10 +32,12 @@ from trader.events import (
 )
 from trader.flatten import FlattenPhase, FlattenProcedure, FlattenStep
 from trader.orders import Order
+from trader.policy import POLICY
 
 
 def change_state(core: Core, step: Step, new: TradingState, source: str, reason: str) -> None:
-    if core.trading_state is not new:
+    takes_over = core.held_by_policy and source != POLICY
+    if core.trading_state is not new or takes_over:
         step.emit(TradingStateChanged(at=core.now(), old=core.trading_state, new=new, source=source, reason=reason))
 
 
@@ -69,7 +71,7 @@ def on_halt(core: Core, step: Step, event: HaltRequested) -> None:
 
 
 def on_reduce_only(core: Core, step: Step, event: ReduceOnlyRequested) -> None:
-    if core.trading_state is TradingState.ACTIVE:
+    if core.may_tighten:
         change_state(core, step, TradingState.REDUCE_ONLY, event.source, event.reason)
 
 
@@ -222,7 +224,7 @@ def _daily_loss(core: Core, step: Step) -> None:
     if net is None:
         return
     core.peak_net = max(core.peak_net, net)
-    if core.trading_state is TradingState.ACTIVE and net <= -core.settings.risk.daily_loss_limit:
+    if core.may_tighten and net <= -core.settings.risk.daily_loss_limit:
         reason = f"the session's net P&L of {net:.2f} reached the daily loss limit"
         change_state(core, step, TradingState.REDUCE_ONLY, "risk", reason)
 

@@ -36,6 +36,7 @@ from trader.flatten import FlattenProcedure
 from trader.ledger import Ledger
 from trader.market_data import MarketData
 from trader.orders import Orders
+from trader.policy import POLICY, BudgetPolicy
 from trader.session import BrokerWindows, Session, SessionCalendar
 from trader.settings import Settings
 from trader.statistics import Statistics
@@ -75,7 +76,8 @@ class Core:
         self.orders = Orders()
         self.ledger = Ledger(settings.base_currency)
         self.trading_state = TradingState.ACTIVE
-        self.state_reason = ""
+        self.state_reason = self.state_source = ""
+        self.policy = BudgetPolicy()
         self.panic_completed = False
         self.targets: dict[str, Decimal] = {}
         self.session_name = ""
@@ -119,6 +121,7 @@ class Core:
         """Fold one durable fact into the state."""
         self.orders.apply(fact)
         self.ledger.apply(fact)
+        self.policy.apply(fact)
         match fact:
             case SignalChanged():
                 self.targets[fact.symbol] = fact.target
@@ -154,7 +157,7 @@ class Core:
                 pass
 
     def _change_trading_state(self, fact: TradingStateChanged) -> None:
-        self.trading_state, self.state_reason = fact.new, fact.reason
+        self.trading_state, self.state_reason, self.state_source = fact.new, fact.reason, fact.source
         self.panic_completed = False
         if fact.new is TradingState.PANIC:
             # What was wanted before a forced exit is not bought back by whoever resumes.
@@ -175,6 +178,16 @@ class Core:
             self.unmet.add(order.symbol)
 
     # -- values
+
+    @property
+    def held_by_policy(self) -> bool:
+        """Whether nothing but the budget policy keeps entries from being made."""
+        return self.trading_state is TradingState.REDUCE_ONLY and self.state_source == POLICY
+
+    @property
+    def may_tighten(self) -> bool:
+        """Whether *reduce only* would be news: trading is active, or only the budget policy has stopped entries."""
+        return self.trading_state is TradingState.ACTIVE or self.held_by_policy
 
     def marks(self) -> dict[str, Decimal | None]:
         """The mark of every configured instrument; None where there is no quote yet."""

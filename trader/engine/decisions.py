@@ -156,16 +156,16 @@ def suspend_strategy(core: Core, step: Step, symbol: str, error: str) -> None:
     core.strategy_suspended = error
     step.emit(StrategyFailed(at=now, strategy=core.strategy.name, symbol=symbol, error=error))
     step.emit(_decision(core, symbol, DecisionOutcome.ERROR))
-    if core.trading_state is TradingState.ACTIVE:
+    if core.may_tighten:
         reason = f"strategy {core.strategy.name} failed: {error}"
         step.emit(
             TradingStateChanged(
-                at=now, old=TradingState.ACTIVE, new=TradingState.REDUCE_ONLY, source="strategy", reason=reason
+                at=now, old=core.trading_state, new=TradingState.REDUCE_ONLY, source="strategy", reason=reason
             )
         )
 
 
-def _decision(core: Core, symbol: str, outcome: DecisionOutcome) -> DecisionMade:
+def _decision(core: Core, symbol: str, outcome: DecisionOutcome, order_ref: str = "") -> DecisionMade:
     now = core.now()
     return DecisionMade(
         at=now,
@@ -174,6 +174,7 @@ def _decision(core: Core, symbol: str, outcome: DecisionOutcome) -> DecisionMade
         outcome=outcome,
         duration_s=_since_tick_s(core),
         data_age_s=max(core.market_data.age_s(symbol, now) or 0.0, 0.0),
+        order_ref=order_ref,
     )
 
 
@@ -243,11 +244,13 @@ def _cancel_superseded(core: Core, step: Step, superseded: Cancel) -> None:
 def submit(core: Core, step: Step, intent: Intent) -> None:
     """Ask risk; place what it approves, tell what it refuses."""
     terms = intent.terms
+    asked_ns = core.clock.monotonic_ns()
     verdict = risk.check(intent, risk_context(core, terms.symbol))
     if isinstance(verdict, Approved):
         outcome = DecisionOutcome.EXIT if verdict.reduces else DecisionOutcome.ENTER
-        step.emit(_decision(core, terms.symbol, outcome))
-        place(core, step, verdict, core.instruments[terms.symbol])
+        risk_ns = (asked_ns, core.clock.monotonic_ns())
+        step.emit(_decision(core, terms.symbol, outcome, _order_ref(core, core.order_count + 1)))
+        place(core, step, verdict, core.instruments[terms.symbol], risk_ns)
         return
     now = core.now()
     step.emit(
@@ -267,14 +270,18 @@ def submit(core: Core, step: Step, intent: Intent) -> None:
     delay_next_order(core, terms.symbol)
 
 
-def place(core: Core, step: Step, approved: Approved, instrument: Instrument) -> str:
+def _order_ref(core: Core, number: int) -> str:
+    return f"ibt-{core.run_id}-{number}"
+
+
+def place(core: Core, step: Step, approved: Approved, instrument: Instrument, risk_ns: tuple[int, ...] = ()) -> str:
     """Write the intent ahead and hand the order over; returns its reference."""
     core.order_count += 1
-    order_ref = f"ibt-{core.run_id}-{core.order_count}"
+    order_ref = _order_ref(core, core.order_count)
     order_id = core.orders.next_order_id
     now = core.now()
     core.recent_orders.append(now)
-    step.emit(OrderIntended(at=now, order_ref=order_ref, order_id=order_id, approved=approved))
+    step.emit(OrderIntended(at=now, order_ref=order_ref, order_id=order_id, approved=approved, risk_ns=risk_ns))
     step.send(PlaceOrder(approved=approved, instrument=instrument, order_ref=order_ref, order_id=order_id))
     return order_ref
 

@@ -16,6 +16,7 @@ from trader.snapshot import (
     MarketDataView,
     OrderView,
     PnlView,
+    PolicyView,
     PositionView,
     QuoteView,
     RiskView,
@@ -71,6 +72,23 @@ def snapshot(core: Core) -> Snapshot:
         starts_today=dict(core.starts_today),
         session_elapsed_s=core.statistics.session_elapsed_s,
         session_available_s=core.statistics.session_available_s,
+        policy=_policy(core),
+    )
+
+
+def _policy(core: Core) -> PolicyView:
+    policy = core.policy
+    return PolicyView(
+        states=policy.states(),
+        alerts=tuple(
+            f"{alert.name} ({slo}{', held' if alert.held else ''})"
+            for slo, alerts in sorted(policy.alerts.items())
+            for alert in alerts.values()
+        ),
+        heard_at=policy.heard_at,
+        receiving=core.settings.policy.token_file is not None,
+        override_until=policy.override_until,
+        override_reason=policy.override_reason,
     )
 
 

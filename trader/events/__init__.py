@@ -38,6 +38,8 @@ from trader.events.decided import (
     OrderStateChanged,
     PanicCompleted,
     PanicStepped,
+    PolicyChanged,
+    PolicyOverridden,
     PositionAdopted,
     QuoteStalenessChanged,
     ReadinessChanged,
@@ -53,12 +55,14 @@ from trader.events.decided import (
 )
 from trader.events.lines import (
     AccountValue,
+    AlertLine,
     Approved,
     CommissionLine,
     ExecutionLine,
     Intent,
     OrderLine,
     OrderTerms,
+    PolicyAlert,
     PositionLine,
 )
 from trader.events.received import (
@@ -77,13 +81,17 @@ from trader.events.received import (
     HeartbeatMissedReceived,
     HeartbeatReceived,
     MarketDataModeReceived,
+    MetricsScraped,
     ObserverFailed,
     OpenOrderReceived,
     OrderSendFailed,
     OrderSent,
+    OrdersJournaled,
     OrderStatusReceived,
     PacingWaited,
     PanicRequested,
+    PolicyAlertsReceived,
+    PolicyOverrideRequested,
     PositionReceived,
     QuoteReceived,
     ReduceOnlyRequested,
@@ -110,6 +118,7 @@ from trader.events.vocabulary import (
     OrderOutcome,
     OrderState,
     OrderTrigger,
+    PolicyState,
     RequestKind,
     RequestOutcome,
     RiskRule,
@@ -121,6 +130,8 @@ AnyDurableFact: TypeAlias = (
     ServiceStarted
     | ServiceStopped
     | TradingStateChanged
+    | PolicyChanged
+    | PolicyOverridden
     | SessionOpened
     | SessionValued
     | SessionClosed
@@ -147,6 +158,9 @@ AnyFact: TypeAlias = (
     | HaltRequested
     | ReduceOnlyRequested
     | ResumeRequested
+    | PolicyAlertsReceived
+    | PolicyOverrideRequested
+    | MetricsScraped
     | StopRequested
     | ReloadFinished
     | ObserverFailed
@@ -169,6 +183,7 @@ AnyFact: TypeAlias = (
     | MarketDataModeReceived
     | AccountValuesReceived
     | PositionReceived
+    | OrdersJournaled
     | OrderSent
     | OrderSendFailed
     | OrderStatusReceived
@@ -190,6 +205,7 @@ AnyFact: TypeAlias = (
 __all__ = [
     "AccountValue",
     "AccountValuesReceived",
+    "AlertLine",
     "AnyDurableFact",
     "AnyFact",
     "Approved",
@@ -229,6 +245,7 @@ __all__ = [
     "IntentRefused",
     "MarketDataMode",
     "MarketDataModeReceived",
+    "MetricsScraped",
     "MismatchFound",
     "MismatchKind",
     "ObserverFailed",
@@ -247,11 +264,18 @@ __all__ = [
     "OrderStatusReceived",
     "OrderTerms",
     "OrderTrigger",
+    "OrdersJournaled",
     "PacingWaited",
     "PanicCompleted",
     "PanicRequested",
     "PanicStepped",
     "PlaceOrder",
+    "PolicyAlert",
+    "PolicyAlertsReceived",
+    "PolicyChanged",
+    "PolicyOverridden",
+    "PolicyOverrideRequested",
+    "PolicyState",
     "PositionAdopted",
     "PositionLine",
     "PositionReceived",

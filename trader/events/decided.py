@@ -10,6 +10,7 @@ from trader.events.lines import (
     CommissionLine,
     ExecutionLine,
     OrderLine,
+    PolicyAlert,
     PositionLine,
 )
 from trader.events.vocabulary import (
@@ -19,6 +20,7 @@ from trader.events.vocabulary import (
     OrderOutcome,
     OrderState,
     OrderTrigger,
+    PolicyState,
     RiskRule,
     StartReason,
 )
@@ -47,6 +49,23 @@ class TradingStateChanged(DurableFact, frozen=True, gc=False):
     new: TradingState
     source: str
     reason: str
+
+
+class PolicyChanged(DurableFact, frozen=True, gc=False):
+    """The alerts of one success metric changed, and with them perhaps what the budget policy makes of it."""
+
+    slo: str
+    old: PolicyState
+    new: PolicyState
+    alerts: tuple[PolicyAlert, ...]
+
+
+class PolicyOverridden(DurableFact, frozen=True, gc=False):
+    """The budget policy is set aside until ``until``; None: it counts again."""
+
+    source: str
+    reason: str
+    until: datetime | None
 
 
 class ReadinessChanged(Fact, frozen=True, gc=False):
@@ -118,13 +137,17 @@ class SignalChanged(DurableFact, frozen=True, gc=False):
 
 
 class DecisionMade(Fact, frozen=True, gc=False):
-    """A decision that was not "hold" (holds are counted in the snapshot, they come with every tick)."""
+    """A decision that was not "hold" (holds are counted in the snapshot, they come with every tick).
+
+    ``order_ref`` is the order that it leads to, empty when it leads to none.
+    """
 
     strategy: str
     symbol: str
     outcome: DecisionOutcome
     duration_s: float
     data_age_s: float
+    order_ref: str = ""
 
 
 class IntentRefused(Fact, frozen=True, gc=False):
@@ -143,11 +166,15 @@ class StrategyFailed(Fact, frozen=True, gc=False):
 
 
 class OrderIntended(DurableFact, frozen=True, gc=False):
-    """Written ahead: this order is about to be sent under this reference and id."""
+    """Written ahead: this order is about to be sent under this reference and id.
+
+    ``risk_ns`` is when risk was asked and when it had answered, by the monotonic clock; empty when it was not asked.
+    """
 
     order_ref: str
     order_id: int
     approved: Approved
+    risk_ns: tuple[int, ...] = ()
 
 
 class OrderStateChanged(DurableFact, frozen=True, gc=False):

@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from trader.contracts import Instrument, OrderType, Side, TimeInForce
-from trader.events.vocabulary import BrokerOrderStatus
+from trader.events.vocabulary import BrokerOrderStatus, PolicyState
 
 
 class OrderTerms(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -90,3 +90,24 @@ class AccountValue(msgspec.Struct, frozen=True, gc=False):
     tag: str
     currency: str
     value: str
+
+
+class AlertLine(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One policy alert as Alertmanager tells it. ``key`` is its fingerprint, ``slo`` the success metric it is about."""
+
+    key: str
+    name: str
+    slo: str
+    firing: bool
+
+
+class PolicyAlert(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """An alert that the budget policy goes by.
+
+    ``held``: it was told as resolved while nothing was measured, so it counts until that is confirmed.
+    """
+
+    key: str
+    name: str
+    state: PolicyState
+    held: bool = False

@@ -1,11 +1,13 @@
 """Facts from outside: the clock, the operator, the broker. What ``engine.process`` takes."""
 
+from datetime import datetime
 from decimal import Decimal
 
 from trader.contracts import Quote
 from trader.events.base import Fact
 from trader.events.lines import (
     AccountValue,
+    AlertLine,
     CommissionLine,
     ExecutionLine,
     OrderLine,
@@ -55,6 +57,31 @@ class ResumeRequested(Fact, frozen=True, gc=False):
 
     source: str
     accept_positions: bool = False
+
+
+class PolicyAlertsReceived(Fact, frozen=True, gc=False):
+    """What one message of Alertmanager says of the policy's alerts.
+
+    ``heartbeat`` is whether the always-firing alert is told as firing, None when it is not told at all.
+    """
+
+    alerts: tuple[AlertLine, ...]
+    heartbeat: bool | None
+    monotonic_ns: int
+
+
+class MetricsScraped(Fact, frozen=True, gc=False):
+    """A monitoring system read the metrics; while it does, the success metrics are measured."""
+
+    monotonic_ns: int
+
+
+class PolicyOverrideRequested(Fact, frozen=True, gc=False):
+    """An operator sets the budget policy aside until ``until``; None ends that."""
+
+    source: str
+    reason: str
+    until: datetime | None
 
 
 class StopRequested(Fact, frozen=True, gc=False):
@@ -200,6 +227,14 @@ class PositionReceived(Fact, frozen=True, gc=False):
 
 
 # -- from the gateway: orders
+
+
+class OrdersJournaled(Fact, frozen=True, gc=False):
+    """The intents of these orders are in the journal; how long that took, by the monotonic clock."""
+
+    order_refs: tuple[str, ...]
+    started_ns: int
+    ended_ns: int
 
 
 class OrderSent(Fact, frozen=True, gc=False):

@@ -1,6 +1,6 @@
 """The closed vocabularies of facts: reasons, states, kinds. Their values are labels of metrics."""
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class DisconnectReason(StrEnum):
@@ -171,6 +171,14 @@ class OrderTrigger(StrEnum):
     TIMED_OUT = "timed_out"
     LINK_LOST = "link_lost"
     NOT_FOUND = "not_found"
+
+
+class PolicyState(IntEnum):
+    """What the budget policy makes of one success metric; its value is what the metric exports."""
+
+    OK = 0
+    CAUTION = 1
+    NO_NEW_ENTRIES = 2
 
 
 class StartReason(StrEnum):

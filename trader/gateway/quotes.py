@@ -81,7 +81,7 @@ class QuoteBook:
     def __init__(self, symbol: str, *, quotes: bool) -> None:
         self.symbol = symbol
         self.quotes = quotes
-        self.mode = MarketDataMode.LIVE
+        self.mode: MarketDataMode | None = None  # not told yet; the one before it may have been another
         self.pending = 0
         self.heard = False
         self.dirty = False

@@ -39,6 +39,10 @@ from trader.events import (
     OrderTerms,
     OrderTrigger,
     PanicCompleted,
+    PolicyAlert,
+    PolicyChanged,
+    PolicyOverridden,
+    PolicyState,
     PositionAdopted,
     PositionLine,
     ReconciliationFinished,
@@ -319,6 +323,20 @@ ONE_OF_EACH: list[tuple[AnyDurableFact, str]] = [
         "XNYS 2026-03-02, realized +12.00, unrealized –, commission -3.50, fees +0.00",
     ),
     (PanicCompleted(at=START, duration_s=2.5), "flat and without orders after 2 s"),
+    (
+        PolicyChanged(
+            at=START,
+            slo="error_rate",
+            old=PolicyState.OK,
+            new=PolicyState.NO_NEW_ENTRIES,
+            alerts=(PolicyAlert(key="f", name="SLOBudgetExhausted", state=PolicyState.NO_NEW_ENTRIES, held=True),),
+        ),
+        "error_rate: ok → no new entries, SLOBudgetExhausted (held)",
+    ),
+    (
+        PolicyOverridden(at=START, source="operator", reason="known cause", until=at(7_200)),
+        "overridden until 2026-03-02 16:30 UTC by operator: known cause",
+    ),
     (
         SignalChanged(
             at=START,

@@ -167,7 +167,7 @@ def test_the_mode_is_news_when_it_changes() -> None:
     for kind in ("1", "2", "2", "3", "1"):
         stream.stream.mode(["58", "1", str(REQUEST), kind])
     modes = [fact.mode for fact in stream.facts if isinstance(fact, MarketDataModeReceived)]
-    assert modes == [MarketDataMode.FROZEN, MarketDataMode.DELAYED, MarketDataMode.LIVE]
+    assert modes == [MarketDataMode.LIVE, MarketDataMode.FROZEN, MarketDataMode.DELAYED, MarketDataMode.LIVE]
 
 
 def test_a_tick_by_tick_quote_is_one_message_with_the_exchanges_time() -> None:

@@ -22,8 +22,15 @@ from observability.readings import halt_reason
 from observability.stack import register_collectors
 from trader.clock import ManualClock
 from trader.contracts import TradingState
-from trader.events import DecisionMade, DecisionOutcome, MarketDataMode, ServiceStarted, TradingStateChanged
-from trader.snapshot import Snapshot
+from trader.events import (
+    DecisionMade,
+    DecisionOutcome,
+    MarketDataMode,
+    PolicyState,
+    ServiceStarted,
+    TradingStateChanged,
+)
+from trader.snapshot import PolicyView, Snapshot
 
 
 class Scrape:
@@ -76,6 +83,25 @@ def test_what_is_not_known_is_absent_and_not_zero(scrape: Scrape) -> None:
     assert scrape.value("trader_pnl_session", currency="USD", component="realized") == 120.5
     text = generate_latest(scrape.registry).decode()
     assert "trader_pnl_as_of_timestamp_seconds" not in text
+
+
+def test_a_policy_that_hears_nothing_is_as_old_as_the_service(scrape: Scrape) -> None:
+    name = "trader_budget_policy_last_evaluation_timestamp_seconds"
+    scrape.change(policy=PolicyView(states={}))
+    assert scrape.value(name) is None
+    scrape.change(policy=PolicyView(states={}, receiving=True))
+    assert scrape.value(name) == scrape.snapshot.started_at.timestamp()
+    scrape.change(policy=PolicyView(states={}, receiving=True, heard_at=datetime(2026, 3, 2, tzinfo=UTC)))
+    assert scrape.value(name) == datetime(2026, 3, 2, tzinfo=UTC).timestamp()
+
+
+def test_the_policys_states_are_numbers_and_all_there_from_the_start(scrape: Scrape) -> None:
+    scrape.change(policy=None)
+    assert scrape.value("trader_budget_policy_state", slo="net_pnl") == 0
+    scrape.change(policy=PolicyView(states={"net_pnl": PolicyState.NO_NEW_ENTRIES}))
+    assert scrape.value("trader_budget_policy_state", slo="net_pnl") == 2
+    assert scrape.value("trader_budget_policy_state", slo="fill_rate") == 0
+    assert scrape.value("trader_budget_policy_override_expiry_timestamp_seconds") == 0
 
 
 def test_no_unacknowledged_order_is_zero_because_that_is_known(scrape: Scrape) -> None:

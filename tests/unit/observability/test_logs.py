@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from observability.describe import SILENT, describe
+from observability.exemplars import trace_id
 from observability.logs import (
     MAX_LINE_CHARACTERS,
     FactLogger,
@@ -168,6 +169,7 @@ def test_a_fact_becomes_one_json_line(journal: Journal, make_fact: MakeFact) -> 
             "message": "order acknowledged",
             "fact": "OrderAcknowledged",
             "order_ref": "run-7",
+            "trace_id": trace_id("run-7"),
             "latency_ms": 250.0,
         }
     ]

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from observability import tracing as tracing_module
+from observability.exemplars import trace_id
 from observability.order_trace import OrderTrace, unix_ns
 from observability.tracing import (
     LINGER,
@@ -23,6 +23,7 @@ from observability.tracing import (
     Tracing,
     TracingUnavailable,
     build_tracing,
+    traces_url,
 )
 from trader.events import (
     AnyFact,
@@ -34,6 +35,7 @@ from trader.events import (
     OrderIntended,
     OrderOutcome,
     OrderSent,
+    OrdersJournaled,
     OrderState,
     OrderStateChanged,
     QuoteReceived,
@@ -66,7 +68,7 @@ def life(make_fact: Callable[..., Any]) -> Callable[..., list[Any]]:
         def at(milliseconds: int) -> datetime:
             return NOW + timedelta(milliseconds=milliseconds)
 
-        intended = make_fact(OrderIntended, order_ref=order_ref, at=at(2))
+        intended = make_fact(OrderIntended, order_ref=order_ref, at=at(2), risk_ns=(1_001 * MS, 1_002 * MS))
         intent = msgspec.structs.replace(intended.approved.intent, decided_ns=1_000 * MS, strategy="m")
         approved = type(intended.approved)(intent=intent, reduces=False)
         line = msgspec.structs.replace(make_fact(FillBooked).line, exec_id=exec_id, quantity=Decimal(5))
@@ -74,6 +76,7 @@ def life(make_fact: Callable[..., Any]) -> Callable[..., list[Any]]:
         return [
             make_fact(DecisionMade, strategy="m", symbol=intent.terms.symbol, duration_s=0.001, at=at(2)),
             msgspec.structs.replace(intended, approved=approved),
+            make_fact(OrdersJournaled, order_refs=(order_ref,), started_ns=1_002 * MS, ended_ns=1_003 * MS, at=at(2)),
             make_fact(OrderSent, order_ref=order_ref, sent_ns=1_004 * MS, at=at(4)),
             make_fact(OrderAcknowledged, order_ref=order_ref, duration_s=0.020, at=at(24)),
             make_fact(OrderStateChanged, order_ref=order_ref, new=OrderState.WORKING, at=at(24)),
@@ -113,7 +116,9 @@ def test_an_orders_spans_reach_from_the_tick_to_the_commission(life: Callable[..
     assert {name: milliseconds(span) for name, span in spans.items()} == {
         "order": (0, 60),
         "decide": (0, 1),
-        "risk, journal and submit": (1, 4),
+        "risk": (1, 2),
+        "journal": (2, 3),
+        "submit": (3, 4),
         "acknowledge": (4, 24),
         "fill": (4, 54),
         "commission": (54, 60),
@@ -124,14 +129,24 @@ def test_a_hand_over_that_carries_an_earlier_time_is_not_placed_before_the_inten
     life: Callable[..., list[Any]],
 ) -> None:
     facts = life()
-    facts[2] = msgspec.structs.replace(facts[2], at=NOW - timedelta(milliseconds=500))
-    assert milliseconds(spans_of(facts)["risk, journal and submit"]) == (-1, 2)
+    facts[3] = msgspec.structs.replace(facts[3], at=NOW - timedelta(milliseconds=500))
+    assert milliseconds(spans_of(facts)["submit"]) == (3, 4)
+
+
+def test_an_order_that_nobody_timed_is_told_in_what_is_known(life: Callable[..., list[Any]]) -> None:
+    facts = life()
+    facts[1] = msgspec.structs.replace(facts[1], risk_ns=())
+    del facts[2]
+    spans = spans_of(facts)
+    assert milliseconds(spans["decide and risk"]) == (0, 1)
+    assert milliseconds(spans["submit"]) == (1, 4)
 
 
 def test_the_spans_of_an_order_are_one_trace_with_its_reference(life: Callable[..., list[Any]]) -> None:
     spans = spans_of(life("run-7"))
     root = spans.pop("order")
     assert root.attributes is not None
+    assert f"{root.context.trace_id:032x}" == trace_id("run-7")
     assert root.attributes["order.ref"] == "run-7"
     assert root.attributes["order.outcome"] == "filled"
     assert root.parent is None
@@ -143,7 +158,7 @@ def test_the_spans_of_an_order_are_one_trace_with_its_reference(life: Callable[.
 
 def test_a_change_of_state_is_an_event_of_the_order(life: Callable[..., list[Any]]) -> None:
     root = spans_of(life())["order"]
-    assert [event.name for event in root.events] == ["state working"]
+    assert [event.name for event in root.events] == ["tick", "state working"]
 
 
 def test_a_rejected_order_is_an_error(life: Callable[..., list[Any]], make_fact: Callable[..., Any]) -> None:
@@ -230,14 +245,16 @@ def test_a_missing_exporter_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatc
         build_tracing(TracingSettings(otlp_endpoint="http://127.0.0.1:4318/v1/traces"))
 
 
-def test_a_token_that_cannot_be_read_is_one_clear_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = type(sys)("stand_in_exporter")
-    module.OTLPSpanExporter = InMemorySpanExporter  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "stand_in_exporter", module)
-    monkeypatch.setattr(tracing_module, "OTLP_MODULE", "stand_in_exporter")
-    settings = TracingSettings(otlp_endpoint="http://127.0.0.1:4318", otlp_token_file=tmp_path / "missing")
-    with pytest.raises(TracingUnavailable, match="cannot be read: No such file"):
-        build_tracing(settings)
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+        ("http://127.0.0.1:4318/", "http://127.0.0.1:4318/v1/traces"),
+        ("https://collector/otlp/v1/traces", "https://collector/otlp/v1/traces"),
+    ],
+)
+def test_an_endpoint_without_a_path_gets_the_protocols_own(endpoint: str, url: str) -> None:
+    assert traces_url(endpoint) == url
 
 
 def test_without_tracing_opentelemetry_is_not_imported() -> None:

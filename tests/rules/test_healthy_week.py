@@ -1,0 +1,399 @@
+"""A healthy week raises no alert: a false page is a failure.
+
+The service's engine, strategy and metrics run on a synthetic market through a whole week on virtual time, on a real
+exchange's calendar, through the broker's nightly resets. Its metrics of every minute, and those of a healthy machine
+beside it, are what promtool evaluates every shipped rule on, minute by minute.
+"""
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import pytest
+import yaml
+from prometheus_client.core import Metric as Family
+
+from observability.collectors import BuildInfo, ServiceCollector, SnapshotCollector, family_of
+from observability.families import new_registry
+from observability.instruments import Instruments
+from observability.loops import LoopTicks
+from observability.readings import GAUGES
+from observability.rules import render
+from observability.slo import Duration, load
+from observability.stack import register_collectors
+from trader.clock import ManualClock
+from trader.contracts import TradingMode
+from trader.engine import Engine, Step
+from trader.events import (
+    AccountValue,
+    AccountValuesReceived,
+    AnyFact,
+    DisconnectReason,
+    HeartbeatReceived,
+    MetricsScraped,
+    PolicyAlertsReceived,
+    RequestFinished,
+    RequestKind,
+    RequestOutcome,
+    StartReason,
+    TimerElapsed,
+)
+from trader.session import BrokerWindows, SessionCalendar
+from trader.session.gauges import session_gauges
+from trader.settings import Settings
+from trader.simulator.calendar_hours import us_stock_hours
+from trader.simulator.contract_book import ContractBook
+from trader.simulator.exchange import Exchange
+from trader.simulator.inprocess import InProcessGateway
+from trader.simulator.market import SyntheticMarket
+from trader.simulator.model import Report
+from trader.simulator.options import ExchangeOptions
+from trader.simulator.translate import instrument_of
+from trader.stack import ALERTS_FOLDER, Programs
+from trader.strategy.loader import load_strategy
+from trader.textfile import Gauge
+
+MINUTE: Final = timedelta(minutes=1)
+WEEK: Final = timedelta(days=7)
+MINUTES: Final = WEEK // MINUTE
+SYMBOLS: Final = ("SPY", "AAPL", "IBM", "BAC")
+# Where data ends and a session of the broker's maintenance begins, the link is away for this long.
+RESET_OUTAGE: Final = timedelta(minutes=4)
+TARGET: Final = {"job": "trader", "instance": "localhost"}
+NODE: Final = {"job": "node", "instance": "localhost"}
+WEEKS: Final = {
+    "the clocks change": datetime(2026, 3, 4, tzinfo=UTC),
+    "a holiday and a half day": datetime(2026, 11, 23, tzinfo=UTC),
+}
+
+# The rules of the success metrics look back over days at every step: they are given every second minute, and of the
+# families with many series only those in which something happened.
+SLO_STEP: Final = 2
+MANY: Final = ("trader_broker_requests_total", "trader_broker_errors_total")
+PROMTOOL_TIMEOUT_S: Final = 900.0
+# Between two complete samples of a closed market, in minutes.
+SPARSE: Final = 4
+
+Reading = tuple[str, dict[str, str], float]
+Values = dict[str, list[float | None]]
+Recording = dict[tuple[str, ...], tuple[str, dict[str, str], list[float | None]]]
+
+
+class Week:
+    """The service's engine on virtual time, and what its metrics are each minute."""
+
+    def __init__(self, start: datetime, folder: Path) -> None:
+        self.start = start
+        self.clock = ManualClock(start)
+        self.calendar = SessionCalendar.load("XNYS")
+        self.windows = BrokerWindows.load()
+        settings = Settings.model_validate({"mode": TradingMode.SIMULATED, "instruments": list(SYMBOLS)})
+        self._market = SyntheticMarket(SYMBOLS, 7, start, interval_s=5.0, hours=us_stock_hours())
+        book = ContractBook(SYMBOLS, start.date())
+        instruments = {name: instrument_of(book.find(symbol=name)[0], name) for name in SYMBOLS}
+        options = ExchangeOptions(hours=us_stock_hours(), history_bars=0)
+        self._exchange = Exchange(book, options, start, 7, _too_early)
+        self._gateway = InProcessGateway(
+            self._exchange, instruments, self.clock, self._receive, latency=timedelta(milliseconds=40), trades=False
+        )
+        self._exchange.listener = self._gateway.listen
+        strategy = load_strategy(settings.strategy, instruments)
+        self.engine = Engine(settings, instruments, strategy, self.calendar, self.clock, "week", self.windows)
+        self._registry = new_registry()
+        self._ticks = LoopTicks(self.clock)
+        self.told = Instruments(self._registry, self._ticks, (settings.strategy.name,))
+        self._service = ServiceCollector(BuildInfo("week"), self.told, self._ticks, folder / "panic.flag", lambda: 0)
+        snapshot = SnapshotCollector(self.engine.snapshot, self.told)
+        register_collectors(self._registry, {"snapshot": snapshot, "service": self._service})
+
+    def minutes(self) -> Iterator[datetime]:
+        """Run the week; yields each whole minute, at which the metrics can be read."""
+        self._take(self.engine.start(StartReason.DEPLOY, "week", "week"))
+        self._gateway.connect()
+        self._gateway.flush()
+        events = self._market.events()
+        event = next(events)
+        for minute in range(MINUTES):
+            end = self.start + (minute + 1) * MINUTE
+            while event.at < end:
+                self._elapse(event.at)
+                self._gateway.apply(event)
+                event = next(events)
+            self._elapse(end)
+            self._each_minute(end)
+            yield end
+
+    def samples(self, minute: int) -> Iterator[Reading]:
+        """All metrics; while the market is closed the counters, which stand still, only every few minutes."""
+        for family in self._registry.collect() if minute % SPARSE == 0 or self.open else self._states():
+            for sample in family.samples:
+                if not sample.name.endswith("_created"):
+                    yield sample.name, sample.labels, sample.value
+
+    def _states(self) -> Iterator[Family]:
+        snapshot = self.engine.snapshot()
+        for metric, read in GAUGES:
+            family = family_of(metric, read(snapshot))
+            if family is not None:
+                yield family
+        yield from self._service.collect()
+
+    @property
+    def open(self) -> bool:
+        return self.calendar.session_at(self.clock.now()) is not None
+
+    def _elapse(self, until: datetime) -> None:
+        """Time passes in steps of a minute, of five seconds in the session, of one while an order is under way."""
+        while self.clock.now() < until:
+            busy = self._gateway.pending or self.engine.core.orders.open()
+            step_s = 1 if busy else 5 if self.open else 60
+            self._gateway.advance_to(min(until, self.clock.now() + timedelta(seconds=step_s)))
+            elapsed = TimerElapsed(at=self.clock.now(), monotonic_ns=self.clock.monotonic_ns())
+            self._receive(elapsed)
+            self.told.observe(elapsed)
+
+    def _each_minute(self, now: datetime) -> None:
+        self._ticks.tick("event_loop")
+        self._reset(now)
+        if self._gateway.connected:
+            self._receive(HeartbeatReceived(at=now, duration_s=0.002, clock_offset_s=0.01))
+            self._receive(
+                RequestFinished(at=now, kind=RequestKind.SERVER_TIME, outcome=RequestOutcome.OK, duration_s=0.002)
+            )
+            values = tuple(
+                AccountValue(tag, currency, value) for tag, value, currency in self._exchange.account_values()
+            )
+            self._receive(AccountValuesReceived(at=now, values=values))
+        told_ns = self.clock.monotonic_ns()
+        self._receive(PolicyAlertsReceived(at=now, alerts=(), heartbeat=True, monotonic_ns=told_ns))
+        self._receive(MetricsScraped(at=now, monotonic_ns=told_ns))
+
+    def _reset(self, now: datetime) -> None:
+        """In its announced window the broker goes away for some minutes."""
+        window = self.windows.window_at(now)
+        begins = window.starts_at + timedelta(minutes=10) if window is not None else None
+        away = begins is not None and begins <= now < begins + RESET_OUTAGE
+        if away and self._gateway.connected:
+            self._gateway.disconnect(DisconnectReason.CLOSED, "the broker's nightly reset")
+            self._gateway.flush()
+        elif not away and not self._gateway.connected:
+            self._gateway.connect()
+            self._gateway.flush()
+
+    def _receive(self, event: AnyFact) -> None:
+        self._take(self.engine.process(event))
+
+    def _take(self, step: Step) -> None:
+        for fact in step.facts:
+            self.told.observe(fact)
+        for command in step.commands:
+            self._gateway.execute(command)
+
+
+def _too_early(report: Report) -> None:
+    raise AssertionError(f"the exchange reported {report} before it was wired")
+
+
+def machine(minute: int) -> Iterator[Reading]:
+    """A healthy machine's own metrics, and those of Prometheus and Alertmanager; times count from the week's start."""
+    now = minute * 60.0
+    for job in ("trader", "node", "prometheus", "alertmanager"):
+        yield "up", {"job": job, "instance": "localhost"}, 1
+    disk = {**NODE, "device": "/dev/sda1", "fstype": "ext4", "mountpoint": "/"}
+    yield "node_filesystem_size_bytes", disk, 1e12
+    # A gigabyte a day is used, and given back on Sunday.
+    yield "node_filesystem_avail_bytes", disk, 5e11 - minute % 8640 * 7e5
+    yield "node_filesystem_readonly", disk, 0
+    yield "node_timex_offset_seconds", NODE, 0.0005
+    yield "node_timex_sync_status", NODE, 1
+    yield "node_timex_maxerror_seconds", NODE, 0.02
+    yield "node_pressure_memory_stalled_seconds_total", NODE, minute * 0.01
+    yield "node_textfile_scrape_error", NODE, 0
+    for collector in ("filesystem", "systemd", "textfile", "timex"):
+        yield "node_scrape_collector_success", {**NODE, "collector": collector}, 1
+    for unit, active in (("ibkr-trading.service", 1), ("ibkr-backup.timer", 1)):
+        for state in ("active", "failed", "inactive", "activating"):
+            labels = {**NODE, "name": unit, "state": state, "type": "notify"}
+            yield "node_systemd_unit_state", labels, active if state == "active" else 0
+    yield "node_systemd_service_restart_total", {**NODE, "name": "ibkr-trading.service"}, 0
+    yield "node_systemd_timer_last_trigger_seconds", {**NODE, "name": "ibkr-backup.timer"}, now // 86400 * 86400
+    for task in ("backup", "verify"):
+        labels = {**NODE, "task": task}
+        yield "trader_task_last_success_timestamp_seconds", labels, now // 86400 * 86400 + 180
+        yield "trader_task_last_exit_code", labels, 0
+        yield "trader_task_max_staleness_seconds", labels, 93600
+    # A maintenance is declared each night, from 06:00 to 06:30 UTC.
+    night = (now - 6 * 3600) // 86400 * 86400 + 6 * 3600
+    yield "trader_maintenance_start_timestamp_seconds", {**NODE, "kind": "daily"}, night
+    yield "trader_maintenance_end_timestamp_seconds", {**NODE, "kind": "daily"}, night + 1800
+    yield from monitoring()
+    yield from resources(minute)
+
+
+def monitoring() -> Iterator[Reading]:
+    prometheus = {"job": "prometheus", "instance": "localhost"}
+    alertmanager = {"job": "alertmanager", "instance": "localhost"}
+    yield "prometheus_config_last_reload_successful", prometheus, 1
+    yield "prometheus_notifications_alertmanagers_discovered", prometheus, 1
+    yield "prometheus_notifications_dropped_total", prometheus, 0
+    yield "prometheus_rule_evaluation_failures_total", {**prometheus, "rule_group": "all"}, 0
+    yield "prometheus_target_scrapes_exceeded_sample_limit_total", prometheus, 0
+    yield "alertmanager_config_last_reload_successful", alertmanager, 1
+    yield "alertmanager_notifications_failed_total", {**alertmanager, "integration": "webhook"}, 0
+
+
+def resources(minute: int) -> Iterator[Reading]:
+    """The unit within its limits; memory grows a little and is given back each day."""
+    yield "trader_unit_memory_working_set_bytes", TARGET, 4e8 + minute % 1440 * 1e4
+    yield "trader_unit_memory_max_bytes", TARGET, 8e9
+    yield "trader_unit_memory_events_total", {**TARGET, "event": "oom_kill"}, 0
+    yield "trader_unit_cpu_usage_seconds_total", TARGET, minute * 18.0
+    yield "trader_unit_cpu_limit_cores", TARGET, 4
+    yield "trader_unit_cpu_throttled_seconds_total", TARGET, minute * 0.1
+    yield "trader_unit_tasks", TARGET, 12
+    yield "trader_unit_tasks_max", TARGET, 4096
+    yield "process_open_fds", TARGET, 40
+    yield "process_max_fds", TARGET, 65536
+
+
+def recorded(start: datetime, folder: Path) -> Values:
+    """Every series of the week, one value a minute; None before a series is there."""
+    week = Week(start, folder)
+    found: Recording = {}
+    origin = start.timestamp()
+    gauges: tuple[Gauge, ...] = ()
+    for minute, now in enumerate(week.minutes()):
+        for name, labels, value in week.samples(minute):
+            _add(found, minute, TARGET, name, labels, _relative(name, value, origin))
+        if minute % SPARSE == 0:
+            gauges = session_gauges(week.calendar, week.windows, now)
+        for gauge in gauges:
+            for sample in gauge.samples:
+                _add(found, minute, NODE, gauge.name, sample.labels, _relative(gauge.name, sample.value, origin))
+        for name, labels, value in machine(minute):
+            _add(found, minute, {}, name, labels, value)
+    assert week.engine.snapshot().activity.fills > 20, "a week in which nothing is traded proves little"
+    return series_of(found)
+
+
+def _relative(name: str, value: float, origin: float) -> float:
+    """promtool's time begins at 0, and so does the week; 0 means "none" where a time can be missing."""
+    return value - origin if name.endswith("_timestamp_seconds") and value else value
+
+
+def _add(
+    found: Recording, minute: int, target: dict[str, str], name: str, labels: Mapping[str, str], value: float
+) -> None:
+    """A value that was left out between two samples of a closed market is the one before."""
+    values = found.setdefault((name, *labels.values(), *target.values()), (name, {**target, **labels}, []))[2]
+    missing = minute - len(values)
+    if missing:
+        values.extend([values[-1] if values and missing < SPARSE else None] * missing)
+    values.append(value)
+
+
+def series_of(found: Recording) -> Values:
+    """Series by their names and labels, as PromQL writes them."""
+    return {
+        name + "{" + ",".join(f'{key}="{text}"' for key, text in sorted(labels.items())) + "}": values
+        for name, labels, values in found.values()
+    }
+
+
+def notation(values: list[float | None]) -> str:
+    """promtool's notation of a series: even steps are written once."""
+    parts: list[str] = []
+    at = 0
+    while at < len(values):
+        first = values[at]
+        step = _step(values, at)
+        count = 0
+        while at + count + 1 < len(values) and step is not None and _step(values, at + count) == step:
+            count += 1
+        if first is None:
+            parts.append("_")
+        elif count and step is not None:
+            parts.append(f"{_number(first)}{'-' if step < 0 else '+'}{_number(abs(step))}x{count}")
+        else:
+            parts.append(_number(first))
+        at += count + 1
+    return " ".join(parts)
+
+
+def _step(values: list[float | None], at: int) -> float | None:
+    """The whole-numbered step to the next value; None when there is none."""
+    first = values[at]
+    second = values[at + 1] if at + 1 < len(values) else None
+    if first is None or second is None or first % 1 or second % 1:
+        return 0.0 if first is not None and first == second else None
+    return second - first
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value % 1 == 0 else repr(value)
+
+
+def write_rules(folder: Path) -> None:
+    """The shipped rules; those that count slices are made for slices as long as the week's samples are apart."""
+    spec = load(ALERTS_FOLDER / "slo.yaml").model_copy(update={"evaluation_interval": Duration(f"{SLO_STEP}m")})
+    for source in (ALERTS_FOLDER / "rules").glob("*.rules.yml"):
+        (folder / source.name).write_text(source.read_text())
+    (folder / "slo.rules.yml").write_text(render(spec))
+
+
+def week_test(series: Values, rule_files: list[str], step: int, watched: int) -> dict[str, object]:
+    """promtool's test of these rules: nothing fires; that ``watched`` always-firing alerts do proves that it sees."""
+    end = f"{(MINUTES // step - 1) * step}m"
+    fired = 'count_over_time(ALERTS{alertstate="firing",severity!="none"}[8d])'
+    seen = f'count(count_over_time(ALERTS{{alertname="Watchdog",alertstate="firing"}}[8d]) > {MINUTES // step - 10})'
+    return {
+        "rule_files": rule_files,
+        "evaluation_interval": f"{step}m",
+        "tests": [
+            {
+                "interval": f"{step}m",
+                "input_series": [
+                    {"series": key, "values": notation(values[step - 1 :: step])} for key, values in series.items()
+                ],
+                "promql_expr_test": [
+                    {"expr": fired, "eval_time": end, "exp_samples": []},
+                    {
+                        "expr": f"{seen} or vector(0)",
+                        "eval_time": end,
+                        "exp_samples": [{"labels": "{}", "value": watched}],
+                    },
+                ],
+            }
+        ],
+    }
+
+
+def start_promtool(programs: Programs, file: Path, content: dict[str, object]) -> subprocess.Popen[str]:
+    file.write_text(yaml.dump(content, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), width=10_000_000))
+    return subprocess.Popen(
+        [programs.promtool, "test", "rules", str(file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+@pytest.mark.parametrize("name", WEEKS)
+def test_no_alert_fires_in_a_healthy_week(tmp_path: Path, programs: Programs, name: str) -> None:
+    series = recorded(WEEKS[name], tmp_path)
+    write_rules(tmp_path)
+    symptoms = sorted(path.name for path in tmp_path.glob("symptoms_*.rules.yml"))
+    used = {key: values for key, values in series.items() if not (key.startswith(MANY) and not any(values))}
+    running = [
+        start_promtool(
+            programs, tmp_path / "symptoms.test.yml", week_test(series, ["names.rules.yml", *symptoms], 1, watched=1)
+        ),
+        start_promtool(
+            programs,
+            tmp_path / "slo.test.yml",
+            week_test(used, ["names.rules.yml", "slo.rules.yml"], SLO_STEP, watched=0),
+        ),
+    ]
+
+    said = [process.communicate(timeout=PROMTOOL_TIMEOUT_S)[0] for process in running]
+
+    assert [process.returncode for process in running] == [0, 0], "\n".join(text[-4000:] for text in said)
