@@ -41,7 +41,6 @@ EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
     ("Watchdog", "threshold", "vector(", "it fires because it exists, whatever its value"),
     ("DiskFillsIn24h", "comparison", "86400) < 0", "a fitted line never is exactly 0"),
     ("OrderLatencyAboveObjective", "comparison", "<= 0.99", "Wilson's bound is irrational, never the objective"),
-    ("FillRateBelowObjective", "comparison", "<= 0.9", "Wilson's bound is irrational, never the objective"),
 )
 
 CONTROL = 0
