@@ -36,6 +36,8 @@ from observability.slo import (
 from observability.slo_gates import error_ratio_at
 
 LONG_WINDOW_S = 86_400
+# A slice longer than this many evaluations is a gap: the rest of it is missing.
+SLICE_MAX_INTERVALS = 4
 
 
 def recording_groups(spec: Spec) -> Iterator[RuleGroup]:
@@ -69,13 +71,19 @@ def _slices(spec: Spec) -> Iterator[Recording]:
         "slo:session_elapsed_seconds_total",
         f"trader:expected * on () group_left () {session_elapsed(spec)}",
     )
+    # How long a slice was is measured, so it does not matter how often the rules are evaluated.
+    since = f"time() - slo:slice_end_timestamp_seconds, {SLICE_MAX_INTERVALS * spec.evaluation_interval.seconds}"
+    yield Recording("slo:slice_seconds", f"clamp_max({since})")
+    yield Recording("slo:slice_end_timestamp_seconds", "trader:expected * time()")
+    weighed = f"* on ({target_labels(spec)}) group_left () slo:slice_seconds"
     for name, slo in spec.slos.items():
         if isinstance(slo, TimeSlices):
             yield Recording("slo:slice_good", in_session(spec, f"(\n{_good(spec, slo)}\n)"), {"slo": name})
     for name, slo in spec.slos.items():
         inputs = "\n  and ".join(by_target(spec, "group", str(item)) for item in _inputs(slo))
         measured = f"(\n  {inputs}\n  or trader:expected * 0\n)" if inputs else "trader:expected"
-        yield Recording("slo:slice_measured", in_session(spec, measured), {"slo": name})
+        yield Recording("slo:slice_measured_seconds", in_session(spec, f"{measured}\n{weighed}"), {"slo": name})
+    yield Recording("slo:slice_bad_seconds", f"(1 - slo:slice_good) {weighed}")
 
 
 def _good(spec: Spec, slo: TimeSlices) -> str:
@@ -151,16 +159,16 @@ def _windows_of(spec: Spec, slo: AnySlo) -> tuple[Duration, ...]:
 
 def _counts(spec: Spec, name: str, slo: AnySlo, window: Duration) -> Iterator[Recording]:
     labels = {"slo": name}
-    for kind, expr in _bad_and_total(spec, slo, window):
+    for kind, expr in _bad_and_total(spec, name, slo, window):
         yield Recording(f"slo:{kind}:{window}", expr, labels)
     if isinstance(slo, FewEvents | FewLatency):
         yield Recording(f"slo:good_ratio_upper:{window}", wilson_upper(name, slo.z, window), labels)
 
 
-def _bad_and_total(spec: Spec, slo: AnySlo, window: Duration) -> Iterator[tuple[str, str]]:
+def _bad_and_total(spec: Spec, name: str, slo: AnySlo, window: Duration) -> Iterator[tuple[str, str]]:
     match slo:
         case TimeSlices():
-            yield "bad", _bad_seconds(spec, window)
+            yield "bad", _bad_seconds(spec, name, window)
             yield "total", f"clamp_min(slo:session_seconds:{window}, {session_floor_seconds(spec, window)})"
         case Events():
             yield "bad", increased(spec, slo.bad, window)
@@ -186,27 +194,23 @@ def session_floor_seconds(spec: Spec, window: Duration) -> int:
     return min(window.seconds, spec.session.length.seconds)
 
 
-def _bad_seconds(spec: Spec, window: Duration) -> str:
-    """Seconds of bad slices, and of slices that were never evaluated (one is allowed to lie across an edge)."""
-    slice_s, labels = spec.evaluation_interval.seconds, target_labels(spec)
-    slices = f"slo:slice_good[{window}]"
+def _bad_seconds(spec: Spec, name: str, window: Duration) -> str:
+    """Seconds of bad slices, and of what was never evaluated (one slice may lie across an edge of the window)."""
+
+    def summed(what: str) -> str:
+        return by_target(spec, "max", f'sum_over_time(slo:slice_{what}_seconds{{slo="{name}"}}[{window}])')
+
     return (
-        f"{slice_s} * {by_target(spec, 'max', f'count_over_time({slices}) - sum_over_time({slices})')}\n"
-        f"+ clamp_min(\n"
-        f"  slo:session_seconds:{window}\n"
-        f"  - on ({labels}) {slice_s} * (1 + {by_target(spec, 'max', f'count_over_time({slices})')}),\n"
-        f"  0\n)"
+        f"{summed('bad')}\n+ clamp_min(\n  slo:session_seconds:{window}\n"
+        f"  - on ({target_labels(spec)}) ({summed('measured')} + {spec.evaluation_interval.seconds}),\n  0\n)"
     )
 
 
 def _coverage(spec: Spec, window: Duration) -> str:
     """Measured session time over session time, at most 1."""
-    measured = f"sum_over_time(slo:slice_measured[{window}])"
+    measured = f"sum_over_time(slo:slice_measured_seconds[{window}])"
     seconds = f"(slo:session_seconds:{window} > 0)"
-    return (
-        f"clamp_max(\n  {spec.evaluation_interval.seconds} * {measured}\n"
-        f"  / on ({target_labels(spec)}) group_left () {seconds},\n  1\n)"
-    )
+    return f"clamp_max(\n  {measured}\n  / on ({target_labels(spec)}) group_left () {seconds},\n  1\n)"
 
 
 def wilson_upper(name: str, z: float, window: Duration) -> str:

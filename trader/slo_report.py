@@ -86,7 +86,7 @@ def _of(noun: str, digits: int) -> Say:
         bad, total = found.values.get("slo:bad:30d"), found.values.get("slo:total:30d")
         if bad is None or not total:
             return None
-        return f"{percent_text(1 - bad / total, digits)} of {total:,.0f} {noun}"
+        return f"{percent_text(1 - bad / total, digits)} of {total:,.0f} {noun}{'' if total == 1 else 's'}"
 
     return say
 
@@ -131,9 +131,9 @@ METRICS: Final = (
     Metric("restarts", "unplanned restarts", "< 1 a day", _restarts),
     Metric("resources", "resource usage", "< 80 %", _resources),
     Metric("error_rate", "error rate", "< {bad}", _error_rate),
-    Metric("decision_latency", "decision latency", f"{{good}} ≤ {DECISION_THRESHOLD_S:g} s", _of("decisions", 2)),
-    Metric("order_latency", "order latency", f"{{good}} ≤ {ACK_THRESHOLD_S:g} s", _of("orders", 2)),
-    Metric("fill_rate", "fill rate", "> {good}", _of("orders", 1)),
+    Metric("decision_latency", "decision latency", f"{{good}} ≤ {DECISION_THRESHOLD_S:g} s", _of("decision", 2)),
+    Metric("order_latency", "order latency", f"{{good}} ≤ {ACK_THRESHOLD_S:g} s", _of("order", 2)),
+    Metric("fill_rate", "fill rate", "> {good}", _of("order", 1)),
     Metric("net_pnl", "net P&L after costs", "> 0", _net_pnl),
 )
 

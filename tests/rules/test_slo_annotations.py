@@ -4,6 +4,8 @@ from pathlib import Path
 
 import yaml
 
+from observability.rules import groups
+from observability.slo import load
 from tests.rules.rulebook import ALERTS, run_promtool
 
 # 20 % of 1,000 decisions a minute were late for half an hour: a burn rate of 20 that has spent 20 budgets.
@@ -44,14 +46,7 @@ def test_a_page_tells_what_is_bad_how_much_is_left_and_how_long_it_lasts(tmp_pat
     test = {
         "rule_files": [str(ALERTS / "rules" / name) for name in ("names.rules.yml", "slo.rules.yml")],
         "evaluation_interval": "1m",
-        "group_eval_order": [
-            "names_session",
-            "slo_slices",
-            "slo_windows",
-            "slo_long_windows",
-            "slo_budgets",
-            "slo_alerts",
-        ],
+        "group_eval_order": ["names_session", *(group.name for group in groups(load(ALERTS / "slo.yaml")))],
         "tests": [
             {
                 "interval": "1m",

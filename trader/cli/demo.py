@@ -154,12 +154,12 @@ async def _draw(demo: Demo, running: "asyncio.Task[DemoResult]", console: Consol
     with Live(console=console, refresh_per_second=PICTURES_A_SECOND, transient=True) as live:
         while not running.done():
             parts: list[RenderableType] = []
-            if demo.service is not None and demo.service.running:
-                parts.append(status_view(demo.service.snapshot()))
             if stack is not None:
                 from trader.cli.stack_view import picture
 
-                parts += ["", await picture(stack)]
+                parts += [await picture(stack), ""]
+            if demo.service is not None and demo.service.running:
+                parts.append(status_view(demo.service.snapshot()))
             live.update(Group(*parts))
             await asyncio.wait({running}, timeout=1 / PICTURES_A_SECOND)
 

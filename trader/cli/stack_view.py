@@ -93,7 +93,7 @@ async def picture(stack: Stack) -> RenderableType:
     """The alerts and the latest messages, as they are now."""
     require_running(stack)
     notices = [notice for notice in stack.inbox.notices if notice.name != "Watchdog"][-NOTICES_SHOWN:]
-    parts: list[RenderableType] = [urls(stack), "", alerts_table(await stack.alerts())]
+    parts: list[RenderableType] = [alerts_table(await stack.alerts())]
     if notices:
         parts += ["", Text("sent", style="dim"), *(f"{n.at:%H:%M:%S}  {notice_line(n)[9:]}" for n in notices)]
     return Group(*parts)

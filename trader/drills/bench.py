@@ -23,6 +23,7 @@ from trader.control_messages import Command, ControlError
 from trader.drills.deadman import DeadMan
 from trader.drills.errors import DrillError
 from trader.drills.standin import StandIn
+from trader.drills.targets import Targets
 from trader.snapshot import Snapshot
 from trader.stack import Stack
 from trader.stack.children import Child, free_port
@@ -58,6 +59,7 @@ class Bench:
         instance: str,
         folder: Path,
         stack: Stack,
+        targets: Targets,
         deadman: DeadMan,
         config: Config | None = None,
         clock: Clock | None = None,
@@ -65,6 +67,7 @@ class Bench:
         self.instance = instance
         self.folder = folder
         self.stack = stack
+        self.targets = targets
         self.deadman = deadman
         self.standin = StandIn()
         self._clock = clock or SystemClock()

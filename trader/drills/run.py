@@ -6,7 +6,6 @@ cannot be played is a failed drill and does not end the others.
 """
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,8 +22,9 @@ from trader.drills.scale import TimeScale, hold_of, keep_of, scaled_rules
 from trader.drills.session import SESSION_FILE, session_text
 from trader.drills.stack_drills import RESEND_S
 from trader.drills.steps import settle
+from trader.drills.targets import JOBS, Targets
 from trader.stack import ALERTS_FOLDER, Notice, Stack, StackError, StackOptions
-from trader.stack.files import read_yaml, write_yaml
+from trader.stack.files import duration, read_yaml, write_yaml
 
 INTERVAL_S: Final = 1.0
 TIMING_S: Final = {"group_wait": 0.0, "group_interval": 1.0, "repeat_interval": 4.0}
@@ -47,61 +47,48 @@ class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Range:
     """Where drills are played: the stack, and the targets that are there now."""
 
-    def __init__(self, options: DrillOptions, stack: Stack, deadman: DeadMan, clock: Clock | None = None) -> None:
+    def __init__(
+        self, options: DrillOptions, stack: Stack, targets: Targets, deadman: DeadMan, clock: Clock | None = None
+    ) -> None:
         self.options = options
         self.stack = stack
+        self.targets = targets
         self.deadman = deadman
         self.clock = clock or SystemClock()
         self.rules = stack.folder / "rules"
-        self._targets: dict[str, dict[str, str]] = {"trader": {}, "node": {}}
-        self._changing = asyncio.Lock()
-
-    async def add_target(self, job: str, instance: str, address: str) -> None:
-        """Have Prometheus scrape ``address`` under ``instance``."""
-        self._targets[job][instance] = address
-        await self._announce(job)
-
-    async def remove_target(self, job: str, instance: str) -> None:
-        if self._targets[job].pop(instance, None) is not None:
-            await self._announce(job)
-
-    async def _announce(self, job: str) -> None:
-        async with self._changing:
-            entries: list[dict[str, Any]] = [
-                {"targets": [address], "labels": {"instance": instance}}
-                for instance, address in self._targets[job].items()
-            ]
-            if job == "node":
-                entries.append({"targets": [self.stack.node_exporter.url.removeprefix("http://")]})
-            await self.stack.set_targets(job, entries)
 
 
 @asynccontextmanager
 async def drill_range(options: DrillOptions) -> AsyncIterator[Range]:
     """The stack that drills are played on; raises StackError."""
     alerts = options.folder / "alerts"
-    prepare_alerts(options.alerts, alerts, TimeScale(factor=options.factor))
+    targets = Targets(options.folder / "targets")
+    prepare_alerts(options.alerts, alerts, TimeScale(factor=options.factor), targets)
     stack_folder = options.folder / "stack"
     (stack_folder / "textfile").mkdir(parents=True, exist_ok=True)
     (stack_folder / "textfile" / f"{SESSION_FILE}.prom").write_text(session_text())
     deadman = DeadMan()
     await deadman.start()
     settings = StackOptions(
-        folder=stack_folder, alerts=alerts, scrape_interval_s=INTERVAL_S, evaluation_interval_s=INTERVAL_S,
+        folder=stack_folder, alerts=alerts, scrape_interval_s=INTERVAL_S,
         timing_s=TIMING_S, resend_s=RESEND_S, calendar=None, receivers={"dead-man": deadman.url},
+        targets={job: [{"targets": []}] for job in JOBS},
     )  # fmt: skip
     try:
         async with Stack(settings) as stack:
-            yield Range(options, stack, deadman)
+            targets.add("node", "localhost", stack.node_exporter.url.removeprefix("http://"))
+            yield Range(options, stack, targets, deadman)
     finally:
         await deadman.stop()
 
 
-def prepare_alerts(shipped: Path, folder: Path, scale: TimeScale) -> None:
+def prepare_alerts(shipped: Path, folder: Path, scale: TimeScale, targets: Targets) -> None:
     """The shipped files at ``scale``; tickets leave at any hour, because a drill cannot wait for Monday."""
     folder.mkdir(parents=True, exist_ok=True)
     scaled_rules(shipped / "rules", folder / "rules", scale)
-    shutil.copyfile(shipped / "prometheus.yml", folder / "prometheus.yml")
+    prometheus = targets.read_by(read_yaml(shipped / "prometheus.yml"))
+    prometheus["global"] = {**prometheus["global"], "evaluation_interval": duration(INTERVAL_S)}
+    write_yaml(folder / "prometheus.yml", prometheus)
     routes = read_yaml(shipped / "alertmanager.yml")
     _at_any_hour(routes["route"])
     write_yaml(folder / "alertmanager.yml", routes)
@@ -141,7 +128,8 @@ async def play_all(
 async def play(place: Range, drill: Drill) -> DrillResult:
     """One drill, from a bench of its own to the resolve."""
     instance = f"{drill.alert}-{drill.severity}".lower()
-    bench = Bench(instance, place.options.folder / instance, place.stack, place.deadman, drill.config, place.clock)
+    folder = place.options.folder / instance
+    bench = Bench(instance, folder, place.stack, place.targets, place.deadman, drill.config, place.clock)
     result = DrillResult(alert=drill.alert, severity=drill.severity, fault=drill.fault, on=drill.on)
     try:
         await _set_up(place, drill, bench)
@@ -151,20 +139,20 @@ async def play(place: Range, drill: Drill) -> DrillResult:
         return msgspec.structs.replace(result, problem=f"could not be played: {error}")
     finally:
         await bench.stop()
-        for job in ("trader", "node"):
-            await place.remove_target(job, instance)
+        for job in JOBS:
+            place.targets.remove(job, instance)
 
 
 async def _set_up(place: Range, drill: Drill, bench: Bench) -> None:
     """The bench, scraped and as it should be, before anything is broken."""
     if drill.on is On.SERVICE:
         await bench.start()
-        await place.add_target("trader", bench.instance, bench.trader_address)
+        place.targets.add("trader", bench.instance, bench.trader_address)
     elif drill.on is not On.STACK:
         bench.standin.set(drill.series)
         await bench.standin.start()
         job = "trader" if drill.on is On.TRADER_STANDIN else "node"
-        await place.add_target(job, bench.instance, bench.standin.address)
+        place.targets.add(job, bench.instance, bench.standin.address)
     await _until_scraped(place, drill, bench.instance)
     await drill.prepare(bench)
     await settle(bench)

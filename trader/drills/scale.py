@@ -23,6 +23,9 @@ AGE: Final = re.compile(
     r"(time\(\)(?:[^<>=!()]|\((?:[^()]|\([^()]*\))*\)|\))*?)(\s*(?:[<>]=?|==|!=) )(-?\d+(?:\.\d+)?)\b(?!\s*\*)"
 )
 SYMPTOMS: Final = "symptoms_"
+# Hundreds of rules over long windows: once a second they would take the machine from the drills.
+BUDGETS: Final = "slo"
+BUDGETS_INTERVAL: Final = "5s"
 HOLDS: Final = ("for", "keep_firing_for")
 
 
@@ -64,7 +67,10 @@ def scaled_rules(shipped: Path, folder: Path, scale: TimeScale) -> None:
         content = read_yaml(source)
         used = scale if source.name.startswith(SYMPTOMS) else budgets
         for group in content.get("groups") or []:
-            group.pop("interval", None)
+            if source.name.startswith(BUDGETS):
+                group["interval"] = BUDGETS_INTERVAL
+            else:
+                group.pop("interval", None)
             group["rules"] = [scaled_rule(rule, used) for rule in group.get("rules") or []]
         write_yaml(folder / source.name, content)
 

@@ -159,7 +159,7 @@ LIFECYCLE: Final = (
     Drill(
         alert="SLOBurnFast", severity="page", on=On.SERVICE, fault="one decision in four takes 0.4 s longer",
         labels={"slo": "decision_latency"},
-        inject=steer(slow_s=0.4, slow_every=4), repair=steer(slow_s=0.0), detect_s=30, clear_s=30,
+        inject=steer(slow_s=0.4, slow_every=4), repair=steer(slow_s=0.0), detect_s=40, clear_s=60,
     ),
 )  # fmt: skip
 

@@ -13,7 +13,7 @@ from trader.drills.steps import (
     broken_textfile,
     fail_a_rule,
     forget_host,
-    forget_traders,
+    forget_trader,
     kill,
     mend_prometheus_file,
     mend_receiver,
@@ -130,12 +130,13 @@ MONITORING: Final = (
     ),
     Drill(
         alert="TargetAbsent", severity="page", on=On.TRADER_STANDIN, by_instance=False, alone=True,
-        fault="Prometheus's file names no trader any more", series={"trader_ready": 1},
-        inject=forget_traders, repair=remember_trader,
+        fault="Prometheus is told of no trader any more", series={"trader_ready": 1},
+        inject=forget_trader, repair=remember_trader, detect_s=10, clear_s=12,
     ),
     Drill(
         alert="TargetAbsent", severity="ticket", on=On.STACK, by_instance=False, alone=True, labels={"job": "node"},
-        fault="Prometheus's file names no node_exporter any more", inject=forget_host, repair=remember_host,
+        fault="Prometheus is told of no node_exporter any more", inject=forget_host, repair=remember_host,
+        detect_s=10, clear_s=12,
     ),
     Drill(
         alert="TargetDown", severity="ticket", on=On.SERVICE, alone=True,

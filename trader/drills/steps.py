@@ -277,23 +277,22 @@ async def mend_receiver(bench: Bench) -> None:
     bench.deadman.broken = False
 
 
-async def forget_traders(bench: Bench) -> None:
-    """Prometheus's file names no trader any more; the job stays, so that its series end at once."""
-    await bench.stack.set_targets("trader", [{"targets": []}])
+async def forget_trader(bench: Bench) -> None:
+    """Prometheus is told of no trader any more."""
+    bench.targets.remove("trader", bench.instance)
 
 
 async def remember_trader(bench: Bench) -> None:
-    entry = {"targets": [bench.standin.address], "labels": {"instance": bench.instance}}
-    await bench.stack.set_targets("trader", [entry])
+    bench.targets.add("trader", bench.instance, bench.standin.address)
 
 
 async def forget_host(bench: Bench) -> None:
-    """Prometheus's file names no node_exporter any more."""
-    await bench.stack.set_targets("node", [{"targets": []}])
+    """Prometheus is told of no node_exporter any more."""
+    bench.targets.remove("node", "localhost")
 
 
 async def remember_host(bench: Bench) -> None:
-    await bench.stack.set_targets("node", [{"targets": [bench.stack.node_exporter.url.removeprefix("http://")]}])
+    bench.targets.add("node", "localhost", bench.stack.node_exporter.url.removeprefix("http://"))
 
 
 async def settle(bench: Bench) -> None:
