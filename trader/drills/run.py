@@ -173,8 +173,8 @@ async def _page_and_resolve(place: Range, drill: Drill, bench: Bench, result: Dr
     keep_s = keep_of(place.rules, drill.alert, drill.severity)
     page_bound_s = hold_s + drill.detect_s + 2 * INTERVAL_S + SLACK_S
     resolve_bound_s = keep_s + drill.clear_s + 2 * INTERVAL_S + SLACK_S
-    early = _first(place, drill, "firing", 0)
-    if early is not None:
+    # What fired between two drills, such as that there is no trader, gets the time to end.
+    if await _within(place, lambda: not _fires(place, drill), resolve_bound_s) is None:
         return msgspec.structs.replace(result, problem="it fired before there was a fault")
     began_ns = place.clock.monotonic_ns()
     await drill.inject(bench)
@@ -237,14 +237,27 @@ async def _wait_for(
         await asyncio.sleep(POLL_S)
 
 
+def _fires(place: Range, drill: Drill) -> bool:
+    """Whether the last that was heard of this drill's alert is that it fires."""
+    fired, resolved = _last_ns(place, drill, "firing"), _last_ns(place, drill, "resolved")
+    return fired > resolved
+
+
+def _last_ns(place: Range, drill: Drill, status: str) -> int:
+    return max((notice.monotonic_ns for notice in _notices(place, drill, status)), default=0)
+
+
 def _first(place: Range, drill: Drill, status: str, since_ns: int) -> Notice | None:
+    return next((notice for notice in _notices(place, drill, status) if notice.monotonic_ns >= since_ns), None)
+
+
+def _notices(place: Range, drill: Drill, status: str) -> list[Notice]:
+    """What came about this drill's alert, oldest first."""
     wanted = {"severity": drill.severity, **drill.labels}
     if drill.by_instance and drill.on is not On.STACK:
         wanted["instance"] = f"{drill.alert}-{drill.severity}".lower()
-    for notice in place.stack.inbox.received(drill.alert, status, drill.severity):
-        if notice.monotonic_ns >= since_ns and all(notice.labels.get(k) == v for k, v in wanted.items()):
-            return notice
-    return None
+    found = place.stack.inbox.received(drill.alert, status, drill.severity)
+    return [notice for notice in found if all(notice.labels.get(key) == value for key, value in wanted.items())]
 
 
 def _seconds(since_ns: int, notice: Notice | None) -> float | None:
