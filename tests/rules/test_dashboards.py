@@ -21,6 +21,7 @@ from observability.catalogue import CATALOGUE, Kind
 from observability.dashboards.frame import PANELS_MAX, TAG, cleaned
 from observability.dashboards.queries import PanelQuery, defaults, interpolate, queries_of
 from observability.slo import SpecError
+from trader.stack import Programs
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "dashboards").glob("*.json"))
@@ -233,10 +234,7 @@ def test_every_query_is_promql(board: str) -> None:
         assert parsed(query) is not None
 
 
-def test_prometheus_itself_takes_every_query(tmp_path: Path) -> None:
-    promtool = shutil.which("promtool") or str(ROOT / ".tools/root/usr/bin/promtool")
-    if not Path(promtool).exists():
-        pytest.skip("promtool is neither on PATH nor unpacked in .tools")
+def test_prometheus_itself_takes_every_query(tmp_path: Path, programs: Programs) -> None:
     queries = [query for document in DOCUMENTS.values() for query in queries_of(document)]
     rules = [
         {"record": f"dashboard:query:{place}", "expr": interpolate(query.expr, VALUES)}
@@ -245,7 +243,7 @@ def test_prometheus_itself_takes_every_query(tmp_path: Path) -> None:
     file = tmp_path / "queries.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
     done = subprocess.run(
-        [promtool, "check", "rules", str(file)], capture_output=True, text=True, timeout=60, check=False
+        [str(programs.promtool), "check", "rules", str(file)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     assert f"{len(rules)} rules found" in done.stdout + done.stderr
