@@ -171,8 +171,8 @@ async def test_a_burnt_budget_stops_entries_and_a_repaired_service_trades_again(
         (loop.folder / "slow").touch()
         await loop.wait(lambda s: s.trading_state is TradingState.REDUCE_ONLY, "no entries")
         # A loop that is held up also lets data go stale: availability may burn, and page, beside it.
-        await stack.inbox.wait_for("SLOBurnFast", 60.0, receiver="page")
-        await loop.told(stack, 'ALERTS{alertname="SLOBurnFast",slo="decision_latency",alertstate="firing"} == 1')
+        page = await stack.inbox.wait_for("SLOBurnFast", 60.0, receiver="page", slo="decision_latency")
+        assert page.labels["slo"] == "decision_latency"
 
         loop.want(SPY=0, AAPL=100)
         await loop.wait(lambda s: held(s) == {}, "the exit of SPY")

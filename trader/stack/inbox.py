@@ -75,13 +75,24 @@ class Inbox:
         ]
 
     async def wait_for(
-        self, name: str, timeout_s: float, *, status: str = "firing", receiver: str | None = None, since_ns: int = 0
+        self,
+        name: str,
+        timeout_s: float,
+        *,
+        status: str = "firing",
+        receiver: str | None = None,
+        since_ns: int = 0,
+        slo: str | None = None,
     ) -> Notice:
-        """The first notice about ``name`` that came at ``since_ns`` (monotonic) or later; raises TimeoutError."""
+        """The first notice about ``name`` (and ``slo``) that came at ``since_ns`` (monotonic) or later.
+
+        Raises TimeoutError when none comes.
+        """
 
         def first() -> Notice | None:
             found = self.received(name, status, receiver)
-            return next((notice for notice in found if notice.monotonic_ns >= since_ns), None)
+            wanted = (notice for notice in found if slo is None or notice.labels.get("slo") == slo)
+            return next((notice for notice in wanted if notice.monotonic_ns >= since_ns), None)
 
         async with asyncio.timeout(timeout_s), self._news:
             await self._news.wait_for(lambda: first() is not None)
