@@ -68,6 +68,11 @@ def by_target(spec: Spec, aggregation: str, expr: str, *also: str) -> str:
     return f"{aggregation} by ({target_labels(spec, *also)}) ({expr})"
 
 
+def of_traders(spec: Spec, metric: str) -> str:
+    """``metric`` of the traders alone; every scraped process has the names that begin with ``process_``."""
+    return f"{metric}{{{spec.target.selector}}}"
+
+
 def session_open(spec: Spec) -> str:
     """1 inside a session, without labels."""
     return f"max(trader:session_open{_calendar(spec)})"

@@ -135,7 +135,7 @@ def _unknown_session(spec: Spec) -> Alert:
         "It is not known when the market is open, so nothing is measured",
         "No calendar is published: `trader calendar textfile` does not run, or node_exporter does not read its file. "
         "Alerts that hold for the session only are silent.",
-        first_command="systemctl status trader-calendar.timer",
+        first_command="systemctl status ibkr-calendar.timer",
     )
 
 

@@ -16,6 +16,7 @@ from observability.promql import (
     in_session,
     increased,
     number,
+    of_traders,
     session_elapsed,
     target_labels,
 )
@@ -80,7 +81,7 @@ def _slices(spec: Spec) -> Iterator[Recording]:
         if isinstance(slo, TimeSlices):
             yield Recording("slo:slice_good", in_session(spec, f"(\n{_good(spec, slo)}\n)"), {"slo": name})
     for name, slo in spec.slos.items():
-        inputs = "\n  and ".join(by_target(spec, "group", str(item)) for item in _inputs(slo))
+        inputs = "\n  and ".join(by_target(spec, "group", item) for item in _inputs(spec, slo))
         measured = f"(\n  {inputs}\n  or trader:expected * 0\n)" if inputs else "trader:expected"
         yield Recording("slo:slice_measured_seconds", in_session(spec, f"{measured}\n{weighed}"), {"slo": name})
     yield Recording("slo:slice_bad_seconds", f"(1 - slo:slice_good) {weighed}")
@@ -111,21 +112,21 @@ def _good(spec: Spec, slo: TimeSlices) -> str:
     )
 
 
-def _inputs(slo: AnySlo) -> tuple[Selector, ...]:
+def _inputs(spec: Spec, slo: AnySlo) -> tuple[str, ...]:
     """The metrics without which an SLO is not measured; all exist from a service's start."""
     match slo:
         case TimeSlices():
             return ()  # what is missing is bad, which is a measurement
         case Events() | FewEvents():
-            return slo.total
+            return tuple(str(item) for item in slo.total)
         case Latency() | FewLatency():
-            return (Selector(f"{slo.histogram}_count"),)
+            return (f"{slo.histogram}_count",)
         case Count():
-            return (slo.counter,)
+            return (str(slo.counter),)
         case Saturation():
-            return tuple(Selector(resource.used) for resource in slo.resources.values())
+            return tuple(of_traders(spec, resource.used) for resource in slo.resources.values())
         case Pnl():
-            return (Selector(slo.cumulative),)
+            return (slo.cumulative,)
 
 
 # -- windows
@@ -254,8 +255,9 @@ def _levels(spec: Spec) -> Iterator[Recording]:
 
 def _saturation(spec: Spec, name: str, slo: Saturation) -> Iterator[Recording]:
     for resource, item in slo.resources.items():
-        used = f"rate({item.used}[{item.rate_window}])" if item.rate_window else item.used
-        expr = f"{by_target(spec, 'max', used)}\n/ ({by_target(spec, 'max', item.limit)} > 0)"
+        used, limit = of_traders(spec, item.used), of_traders(spec, item.limit)
+        level = f"rate({used}[{item.rate_window}])" if item.rate_window else used
+        expr = f"{by_target(spec, 'max', level)}\n/ ({by_target(spec, 'max', limit)} > 0)"
         yield Recording("slo:resource_ratio", expr, {"slo": name, "resource": resource})
 
 
