@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from observability import rules, rules_tests
+from observability import rules, rules_tests, units
 from observability.catalogue import document
 from observability.slo import Spec, load
 
@@ -64,6 +64,10 @@ def _metrics(_root: Path) -> Files:
     return {Path(document.DOCUMENT): document.render_markdown()}
 
 
+def _units(root: Path) -> Files:
+    return units.render(root)
+
+
 def _dashboards(root: Path) -> Files:
     from observability import dashboards  # a large library, which only this needs
 
@@ -75,6 +79,7 @@ ARTIFACTS: Final = (
     Artifact("links to the runbooks", _runbook_links),
     Artifact("tests of these rules", _tests),
     Artifact("list of metrics", _metrics),
+    Artifact("template units", _units),
     Artifact("dashboards", _dashboards),
 )
 

@@ -1,7 +1,8 @@
 """What jobs beside the service publish through node_exporter's textfile collector.
 
 Rules: known whether the trader runs or not; written to a file, never served by the exporter, so these metrics are
-not in ``CATALOGUE``. The calendar's are written by ``trader calendar textfile``, the others by the jobs themselves.
+not in ``CATALOGUE``. The calendar's are written by ``trader calendar textfile``, a unit's failure by
+``systemd/libexec/alert``, the others by the jobs themselves.
 """
 
 from typing import Final
@@ -13,11 +14,27 @@ JOBS: Final = Group("jobs")
 TEXTFILE: Final = Source.TEXTFILE
 MAX_CALENDARS: Final = 4
 MAX_TASKS: Final = 20
+MAX_UNITS: Final = 12
+UNIT_RESULTS: Final = (
+    "core-dump",
+    "exec-condition",
+    "exit-code",
+    "oom-kill",
+    "protocol",
+    "resources",
+    "signal",
+    "start-limit-hit",
+    "timeout",
+    "unknown",
+    "watchdog",
+)
 MAINTENANCE_KINDS: Final = ("daily", "weekly", "monthly", "manual")
 
 CALENDAR: Final = Label("calendar", at_most=MAX_CALENDARS)
 KIND: Final = Label("kind", MAINTENANCE_KINDS)
 TASK: Final = Label("task", at_most=MAX_TASKS)
+UNIT: Final = Label("unit", at_most=MAX_UNITS)
+RESULT: Final = Label("result", UNIT_RESULTS)
 
 SESSION_OPEN: Final = SESSION.gauge(
     "trader_session_open_timestamp_seconds",
@@ -98,6 +115,14 @@ TASK_MAX_STALENESS: Final = JOBS.gauge(
     "trader_task_max_staleness_seconds",
     "The longest time that may pass between two successes of the task.",
     TASK,
+    source=TEXTFILE,
+    unit="seconds",
+)
+UNIT_FAILED: Final = JOBS.gauge(
+    "trader_unit_failed_timestamp_seconds",
+    "When the unit last failed, Unix time, by what systemd calls the result.",
+    UNIT,
+    RESULT,
     source=TEXTFILE,
     unit="seconds",
 )

@@ -1,4 +1,4 @@
-"""``trader generate``: write the files that are made from others: rules, their tests, dashboards, references.
+"""``trader generate``: write the files that are made from others: rules, their tests, dashboards, units, references.
 
 Rules: the list of what is generated is ``observability.generate.ARTIFACTS``; the reference of the configuration is
 added here, because it is made from the settings. With ``--check`` nothing is written.
@@ -38,6 +38,7 @@ def generate_command(
     """Write every generated file that is not current, or name those that are not."""
     from observability.generate import SPEC, stale, write
     from observability.slo import SpecError
+    from observability.units import UnitTemplateError
 
     if not (root / SPEC).exists():
         fail(f"{root / SPEC} does not exist; run this in a checkout, or name one with --root", EXIT_UNUSABLE)
@@ -45,7 +46,7 @@ def generate_command(
     for artifact in artifacts():
         try:
             files = artifact.render(root)
-        except (SpecError, ImportError) as error:
+        except (SpecError, UnitTemplateError, ImportError) as error:
             fail(f"{artifact.name} cannot be generated: {error}", EXIT_UNUSABLE)
         for difference in stale(root, files):
             changed += 1
