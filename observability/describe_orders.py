@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from observability.entry import Entry, Value, debug, error, info, milliseconds, warning
+from observability.entry import Entry, Value, debug, error, info, milliseconds, since_decision_ms, warning
 from observability.fact_groups import BooksFact, DecisionFact, OrderFact
 from trader.events import (
     BrokerStateReceived,
@@ -144,8 +144,12 @@ def _intended(fact: OrderIntended) -> Entry:
     intent = fact.approved.intent
     terms = intent.terms
     price = f" at {terms.limit_price}" if terms.limit_price is not None else ""
+    took: dict[str, Value] = {}
+    if fact.risk_ns:
+        took["latency_ms"] = since_decision_ms(intent.decided_ns, fact.risk_ns[-1])
     return info(
         f"order: {terms.side} {terms.quantity} {terms.symbol} {terms.order_type}{price} ({intent.reason})",
+        None,
         order_ref=fact.order_ref,
         order_id=fact.order_id,
         symbol=terms.symbol,
@@ -154,6 +158,7 @@ def _intended(fact: OrderIntended) -> Entry:
         order_type=terms.order_type,
         strategy=intent.strategy,
         reduces=fact.approved.reduces,
+        **took,
     )
 
 

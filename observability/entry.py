@@ -36,3 +36,8 @@ def error(message: str, repeats: tuple[str, ...] | None = None, **fields: Value)
 def milliseconds(seconds: float) -> float:
     """Seconds as milliseconds, to a microsecond."""
     return round(seconds * 1_000, 3)
+
+
+def since_decision_ms(decided_ns: int, then_ns: int) -> float:
+    """Milliseconds between two readings of the monotonic clock, to a microsecond."""
+    return round((then_ns - decided_ns) / 1_000_000, 3)

@@ -13,16 +13,16 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from pythonjsonlogger.json import JsonFormatter
 
 from observability.describe import SILENT, describe
-from observability.entry import Entry
+from observability.entry import Entry, since_decision_ms
 from observability.exemplars import TRACE_ID, trace_id
 from observability.worker import Worker
 from trader.clock import Clock
-from trader.events import AnyFact, BrokerErrorReceived, CommissionBooked, FillBooked, OrderIntended
+from trader.events import AnyFact, BrokerErrorReceived, CommissionBooked, FillBooked, OrderIntended, OrderSent
 
 CAPACITY: Final = 10_000
 MAX_LINE_CHARACTERS: Final = 16_384
@@ -48,6 +48,8 @@ SECRET_VALUE: Final = re.compile(
 BROKER_MESSAGE: Final = re.compile(r"(Error|Warning) -?\d+, reqId ")
 
 Line: TypeAlias = logging.LogRecord | AnyFact
+Key = TypeVar("Key")
+Kept = TypeVar("Kept")
 
 
 class TextStream(Protocol):
@@ -111,10 +113,11 @@ class Repetition:
 
 
 class OrderOfLine:
-    """Which order a line is about where the fact does not say it: a commission, a message of the broker."""
+    """What a line about an order says that its fact does not: which order it is, and what it took to get there."""
 
     def __init__(self) -> None:
         self._order_refs: dict[str | int, str] = {}
+        self._decided_ns: dict[str, int] = {}
 
     def order_ref(self, fact: AnyFact) -> str | None:
         """The order that ``fact`` is about; fills and intents are remembered, at most ``MAX_REMEMBERED``."""
@@ -123,6 +126,7 @@ class OrderOfLine:
                 self._remember(fact.line.exec_id, fact.order_ref)
             case OrderIntended():
                 self._remember(fact.order_id, fact.order_ref)
+                _put(self._decided_ns, fact.order_ref, fact.approved.intent.decided_ns)
             case CommissionBooked():
                 return self._order_refs.get(fact.line.exec_id)
             case BrokerErrorReceived():
@@ -131,10 +135,21 @@ class OrderOfLine:
                 pass
         return None
 
+    def latency_ms(self, fact: AnyFact) -> float | None:
+        """From the tick that an order was decided on to its frame's leaving; None for other facts and orders."""
+        if not isinstance(fact, OrderSent):
+            return None
+        decided_ns = self._decided_ns.pop(fact.order_ref, None)
+        return None if decided_ns is None else since_decision_ms(decided_ns, fact.sent_ns)
+
     def _remember(self, key: str | int, order_ref: str) -> None:
-        if len(self._order_refs) >= MAX_REMEMBERED:
-            self._order_refs.pop(next(iter(self._order_refs)))
-        self._order_refs[key] = order_ref
+        _put(self._order_refs, key, order_ref)
+
+
+def _put(remembered: dict[Key, Kept], key: Key, value: Kept) -> None:
+    if len(remembered) >= MAX_REMEMBERED:
+        remembered.pop(next(iter(remembered)))
+    remembered[key] = value
 
 
 class LogPipeline:
@@ -215,6 +230,9 @@ class LogPipeline:
             return None
         if order_ref is not None:
             entry.fields["order_ref"] = order_ref
+        latency_ms = self._orders.latency_ms(fact)
+        if latency_ms is not None:
+            entry.fields["latency_ms"] = latency_ms
         about = entry.fields.get("order_ref")
         if about and isinstance(about, str):
             entry.fields[TRACE_ID] = trace_id(about)

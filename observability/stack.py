@@ -7,7 +7,7 @@ hears of it through ``observers.publish``.
 from collections.abc import Sequence
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from observability.catalogue import core
@@ -19,6 +19,7 @@ from observability.instruments import Instruments
 from observability.logs import FactLogger, LogPipeline
 from observability.loops import LoopMonitor, LoopTicks
 from observability.observers import Observe, Observers
+from observability.process import OwnProcessCollector
 from observability.tracing import Tracing, build_tracing
 from observability.webhook import PolicyWebhook
 from trader.clock import Clock
@@ -88,7 +89,7 @@ def build(
             "snapshot": SnapshotCollector(snapshot, instruments),
             "service": service,
             "cgroup": CgroupCollector(root),
-            "process": ProcessCollector(registry=None),
+            "process": OwnProcessCollector(),
         },
     )
     observers = Observers([("metrics", instruments.observe)], instruments.observer_failures, clock)

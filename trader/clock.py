@@ -105,3 +105,13 @@ def require_aware(moment: datetime) -> None:
     """Raise ValueError when ``moment`` carries no time zone."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment!r} has no time zone")
+
+
+def uptime_s() -> float:
+    """Seconds since the host booted, by the kernel's clock: readable in any sandbox, unlike ``/proc/uptime``."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def booted_at_s() -> float:
+    """When the host booted, in seconds since the Unix epoch."""
+    return time.time() - uptime_s()

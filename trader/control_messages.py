@@ -97,18 +97,29 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class HealthReport(msgspec.Struct, frozen=True):
-    """Whether the service may trade, and in one line why not."""
+    """Whether the service may trade, and in one line why not.
+
+    ``last_tick_age_s`` is how old the last tick is while a session is open; None outside of one, or without a tick.
+    """
 
     ready: bool
     reason: str
+    last_tick_age_s: float | None = None
 
 
 def health_of(snapshot: Snapshot) -> HealthReport:
-    state = snapshot.trading_state.value.replace("_", " ")
+    state, age_s = snapshot.trading_state.value.replace("_", " "), _last_tick_age_s(snapshot)
     if not snapshot.ready:
-        return HealthReport(ready=False, reason="; ".join(snapshot.problems) or f"not ready ({state})")
-    session = "session open" if snapshot.session_open else "session closed"
-    return HealthReport(ready=True, reason=f"ready, {state}, {session}")
+        return HealthReport(False, "; ".join(snapshot.problems) or f"not ready ({state})", age_s)
+    if not snapshot.session_open:
+        return HealthReport(True, f"ready, {state}, session closed")
+    tick = "no tick yet" if age_s is None else f"last tick {age_s:.1f} s ago"
+    return HealthReport(True, f"ready, {state}, session open, {tick}", age_s)
+
+
+def _last_tick_age_s(snapshot: Snapshot) -> float | None:
+    last = snapshot.market_data.last_tick_at
+    return (snapshot.at - last).total_seconds() if snapshot.session_open and last is not None else None
 
 
 def answer_question(request: Request, snapshot: Snapshot) -> Response | None:

@@ -7,11 +7,39 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from trader.contracts import TradingMode
 from trader.events import DurableFact, ServiceStarted, ServiceStopped, StartReason
 
-# A host that came up this recently started the service by booting.
+# Where nobody tells which boot this is, a host that came up this recently started the service by booting.
 BOOT_WITHIN_S: Final = 300.0
+
+# By systemd's $SERVICE_RESULT of the last run. None: the journal tells it better, because a run that ended by itself
+# before it began to trade was no crash, and one that ended while it traded left no clean stop. What is not listed, be
+# it of a later systemd, is a crash.
+BY_RESULT: Final[dict[str, StartReason | None]] = {
+    "": None,
+    "success": None,
+    "exit-code": None,
+    "exec-condition": None,
+    "watchdog": StartReason.WATCHDOG,
+    "oom-kill": StartReason.OOM,
+    "signal": StartReason.CRASH,
+    "core-dump": StartReason.CRASH,
+    "timeout": StartReason.CRASH,
+    "protocol": StartReason.CRASH,
+    "resources": StartReason.CRASH,
+    "start-limit-hit": StartReason.CRASH,
+}
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What the host tells about a start. ``boot_id`` and ``exit_result`` are empty where nobody tells them."""
+
+    boot_id: str = ""
+    exit_result: str = ""
+    uptime_s: float | None = None
 
 
 class WrongJournalError(Exception):
@@ -50,18 +78,28 @@ class History:
                 "give each account a journal of its own (journal.url)"
             )
 
-    def start_reason(self, version: str, config_hash: str, host_uptime_s: float | None) -> StartReason:
-        """Why this run begins, as far as the journal and the host tell."""
+    def start_reason(self, version: str, config_hash: str, evidence: Evidence) -> StartReason:
+        """Why this run begins, as far as the journal and the host tell; the first that has an answer counts."""
         last = self.last_start
         if last is None:
             return StartReason.DEPLOY
-        if host_uptime_s is not None and host_uptime_s < BOOT_WITHIN_S:
+        if _booted(last, evidence):
             return StartReason.BOOT
+        told = BY_RESULT.get(evidence.exit_result, StartReason.CRASH)
+        if told is not None:
+            return told
         if self.last_stop is None or not self.last_stop.clean:
             return StartReason.CRASH
         if (last.version, last.config_hash) != (version, config_hash):
             return StartReason.DEPLOY
         return StartReason.MANUAL
+
+
+def _booted(last: ServiceStarted, evidence: Evidence) -> bool:
+    """Whether the host booted since the last start."""
+    if evidence.boot_id and last.boot_id:
+        return evidence.boot_id != last.boot_id
+    return evidence.uptime_s is not None and evidence.uptime_s < BOOT_WITHIN_S
 
 
 def run_id(now: datetime) -> str:

@@ -16,7 +16,10 @@ from trader.journal import Journal
 
 
 class TradingLoop:
-    """Takes events and carries each through to its end. ``failure`` is set once and for all when one raises."""
+    """Takes events and carries each through to its end. ``failure`` is set once and for all when one raises.
+
+    ``processed`` counts the events that were carried through: the engine's progress, which feeds the watchdog.
+    """
 
     def __init__(
         self,
@@ -31,6 +34,7 @@ class TradingLoop:
         self.journal = journal
         self.gateway: Gateway | None = None
         self.failure: Exception | None = None
+        self.processed = 0
         self._publish = publish
         self._on_failure = on_failure
         self._tap = tap
@@ -52,6 +56,7 @@ class TradingLoop:
                 if self._tap is not None:
                     self._tap(current)
                 self.take(self.engine.process(current))
+                self.processed += 1
         except Exception as error:  # noqa: BLE001 - the caller is a socket's callback, which would swallow it
             self.failure = error
             self._on_failure()

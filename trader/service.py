@@ -7,6 +7,7 @@ ends the service with one sentence when it fails.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -15,14 +16,12 @@ from typing import Final
 import msgspec
 
 from observability.collectors import BuildInfo
-from observability.exporter import ExporterUnavailable
 from observability.logs import LogPipeline
 from observability.resources import ResourceMeter
 from observability.stack import ObservabilityStack, build
-from observability.tracing import TracingUnavailable
 from observability.webhook import PolicyWebhook
-from trader import systemd_notify
-from trader.clock import NANOSECONDS_PER_SECOND, AnchoredClock, Clock, SystemClock
+from trader import host, systemd_notify
+from trader.clock import NANOSECONDS_PER_SECOND, AnchoredClock, Clock, SystemClock, uptime_s
 from trader.contracts import Instrument, TradingMode, TradingState
 from trader.control import ControlServer
 from trader.control_messages import Command, ControlError, Request, Response, answer_question, unknown_command
@@ -39,44 +38,19 @@ from trader.events import (
     TimerElapsed,
 )
 from trader.gateway.ib import IbGateway
-from trader.gateway.protocol import GatewayError
-from trader.host import uptime_s
-from trader.journal import Journal, JournalError
-from trader.lifecycle import History, WrongJournalError, run_id
+from trader.journal import Journal
+from trader.lifecycle import Evidence, History, run_id
 from trader.loop import TradingLoop
 from trader.recorder import Recorder
-from trader.schedule import Schedule, ScheduleError, fire_times
-from trader.session import BrokerWindows, BrokerWindowsError, CalendarError, SessionCalendar
+from trader.schedule import Schedule, fire_times
+from trader.session import BrokerWindows, SessionCalendar
 from trader.settings import Settings
-from trader.settings_file import (
-    ConfigurationError,
-    SecretError,
-    config_hash,
-    load_settings,
-    read_secret,
-    reload_difference,
-)
+from trader.settings_file import ConfigurationError, config_hash, load_settings, read_secret, reload_difference
 from trader.snapshot import Snapshot
-from trader.strategy.loader import StrategyError, load_strategy
+from trader.strategy.loader import load_strategy
 
 VERSION: Final = version("ibkr-trading")
 BEAT_S: Final = 0.1
-
-# What a user can mend; the text of each is one sentence that says what, where and what to do.
-USER_ERRORS: Final = (
-    BrokerWindowsError,
-    CalendarError,
-    ConfigurationError,
-    ControlError,
-    ExporterUnavailable,
-    GatewayError,
-    JournalError,
-    ScheduleError,
-    SecretError,
-    StrategyError,
-    TracingUnavailable,
-    WrongJournalError,
-)
 
 Watcher = tuple[str, Callable[[AnyFact], None]]
 
@@ -166,7 +140,8 @@ class Service:
             self.loop = TradingLoop(self.engine, self._journal, observers.publish, self._done.set, tap, clock)
             self._gateway = IbGateway(settings, instruments, clock, self.loop.post)
             self.loop.gateway = self._gateway
-            self._start_reason = history.start_reason(VERSION, digest, uptime_s())
+            evidence = Evidence(boot_id=host.boot_id(), exit_result=host.exit_record().result, uptime_s=uptime_s())
+            self._start_reason = history.start_reason(VERSION, digest, evidence)
             self._config_hash = digest
         except BaseException:
             self._journal.close()
@@ -202,7 +177,8 @@ class Service:
 
     def _begin(self) -> None:
         """The first facts of a run, once nothing can keep it from starting; a raised panic flag is among them."""
-        self.loop.take(self.engine.start(self._start_reason, VERSION, self._config_hash))
+        self.loop.take(self.engine.start(self._start_reason, VERSION, self._config_hash, host.boot_id()))
+        host.forget_exit()
         self._look_for_panic_flag()
 
     # -- running
@@ -225,17 +201,19 @@ class Service:
             await asyncio.gather(gateway, beat, return_exceptions=True)
 
     async def _beat(self) -> None:
-        """The passage of time, and what is looked at ten times a second."""
-        watchdog_s = systemd_notify.watchdog_interval_s()
-        fed_ns = 0
+        """The passage of time, and what is looked at ten times a second.
+
+        The watchdog is fed by events that the engine has carried through; while the time is not known there are none.
+        """
+        watchdog, waited = systemd_notify.Watchdog(), 0
         while not self._done.is_set():
             self._look_for_panic_flag()
             now, now_ns = self._clock.now(), self._clock.monotonic_ns()
             if self._knows_the_time():
                 self._pass_time(now, now_ns)
-            if watchdog_s is not None and now_ns - fed_ns > watchdog_s * NANOSECONDS_PER_SECOND:
-                systemd_notify.notify("WATCHDOG=1")
-                fed_ns = now_ns
+            else:
+                waited += 1
+            watchdog.look(self.loop.processed + waited, now_ns)
             if self._stop_deadline_ns is not None and (self.engine.stopped or now_ns > self._stop_deadline_ns):
                 return
             await asyncio.sleep(BEAT_S)
@@ -277,9 +255,11 @@ class Service:
 
     def reload(self) -> ReloadFinished:
         """Read the configuration again: all of it is valid and may change, or nothing changes."""
-        changed, problems = self._read_again()
-        finished = ReloadFinished(at=self._clock.now(), changed=tuple(changed), problems=tuple(problems))
-        self.loop.post(finished)
+        settled = self.running and self._stop_deadline_ns is None
+        with systemd_notify.reloading(self._clock.monotonic_ns()) if settled else nullcontext():
+            changed, problems = self._read_again()
+            finished = ReloadFinished(at=self._clock.now(), changed=tuple(changed), problems=tuple(problems))
+            self.loop.post(finished)
         return finished
 
     def _read_again(self) -> tuple[list[str], list[str]]:
@@ -313,9 +293,10 @@ class Service:
             case Command.PANIC:
                 self.loop.post(PanicRequested(at=now, source="operator"))
             case Command.RELOAD:
-                problems = self.reload().problems
-                if problems:
-                    raise ControlError("the configuration was not reloaded: " + "; ".join(problems))
+                finished = self.reload()
+                if finished.problems:
+                    raise ControlError("\n".join(("the configuration was not reloaded:", *finished.problems)))
+                return Response.success(finished.changed)
             case _:
                 return unknown_command(request)
         return Response.success()

@@ -262,14 +262,15 @@ class TracingSettings(Model):
     otlp_endpoint: str | None = None
     """URL of the collector's OTLP/HTTP endpoint."""
     otlp_token_file: Path | None = None
-    """File with the collector's bearer token, readable by the service's user only."""
+    """File with the collector's bearer token, readable by the service's user only, or `credential:NAME`."""
 
 
 class PolicySettings(Model):
     """What Alertmanager's policy alerts do: no new entries while a budget is gone. Off without `token_file`."""
 
     token_file: Path | None = None
-    """File with the bearer token that Alertmanager's webhook sends, readable by the service's user only."""
+    """File with the bearer token that Alertmanager's webhook sends, readable by the service's user only, or
+    `credential:NAME`."""
     stop_alerts: Annotated[tuple[str, ...], Field(max_length=32, json_schema_extra=RELOADABLE)] = (
         "SLOBudgetExhausted",
         "NetPnLNegative",

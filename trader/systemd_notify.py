@@ -1,13 +1,15 @@
 """What systemd wants to hear: ready, reloading, stopping, the watchdog's sign of life.
 
 Rules: without ``$NOTIFY_SOCKET`` every call does nothing; a message that cannot be delivered is not an
-error of the service.
+error of the service. The watchdog is fed by progress, never by a timer alone.
 """
 
 import contextlib
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+from trader.clock import NANOSECONDS_PER_SECOND
 
 MICROSECONDS_PER_SECOND = 1_000_000
 
@@ -33,3 +35,31 @@ def watchdog_interval_s(environment: Mapping[str, str] = os.environ) -> float | 
     if not limit_us.isdigit() or int(limit_us) == 0 or (process and process != str(os.getpid())):
         return None
     return int(limit_us) / MICROSECONDS_PER_SECOND / 2
+
+
+@contextlib.contextmanager
+def reloading(monotonic_ns: int, environment: Mapping[str, str] = os.environ) -> Iterator[None]:
+    """Tell systemd that a reload is under way, and after the block that it is done, however it ended."""
+    notify(f"RELOADING=1\nMONOTONIC_USEC={monotonic_ns // 1_000}", environment)
+    try:
+        yield
+    finally:
+        notify("READY=1", environment)
+
+
+class Watchdog:
+    """Feeds systemd's watchdog, twice in its limit, while ``progress`` moves on from one time to the next."""
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        self._environment = environment
+        self._interval_s = watchdog_interval_s(environment)
+        self._fed_ns: int | None = None
+        self._progress = -1
+
+    def look(self, progress: int, now_ns: int) -> None:
+        """Say what has been done so far, by a number that grows with it."""
+        if self._interval_s is None or progress <= self._progress:
+            return
+        if self._fed_ns is None or now_ns - self._fed_ns >= self._interval_s * NANOSECONDS_PER_SECOND:
+            notify("WATCHDOG=1", self._environment)
+            self._fed_ns, self._progress = now_ns, progress

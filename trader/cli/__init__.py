@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "orders": "trader.cli.status",
     "halt": "trader.cli.control_commands",
     "resume": "trader.cli.control_commands",
+    "reload": "trader.cli.reload",
     "panic": "trader.cli.panic",
     "policy": "trader.cli.policy",
     "health": "trader.cli.health",

@@ -1,7 +1,8 @@
 """``trader check``: everything that is wrong with a configuration, or the settings in force.
 
 Rules: starts nothing and connects to nothing; secrets are masked. Exit code 0 when the configuration can
-be used, 2 when it cannot.
+be used, 2 when it cannot. What systemd passes to the service alone cannot be looked up from here, which is said and
+is no problem of the configuration.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,12 +15,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 import yaml
 
+from trader.cli.plumbing import CONFIG_VARIABLE, EXIT_UNUSABLE
 from trader.journal import JournalError, require_address
 from trader.schedule import ScheduleError, fire_times
 from trader.session import BrokerWindows, BrokerWindowsError, CalendarError, SessionCalendar
 from trader.settings import Settings
 from trader.settings_file import (
     ConfigurationError,
+    CredentialUnseen,
     SecretError,
     config_hash,
     effective_settings,
@@ -28,10 +31,9 @@ from trader.settings_file import (
     reference,
 )
 from trader.settings_file.document import read_document
-from trader.settings_file.problems import KeyPath, in_order
+from trader.settings_file.problems import KeyPath, dotted, in_order
 from trader.strategy.loader import StrategyError, load_strategy
 
-EXIT_UNUSABLE = 2
 SOME_DAY = datetime(2026, 1, 5, tzinfo=UTC)
 PART_ERRORS = (
     CalendarError,
@@ -72,6 +74,8 @@ def check(file: Path) -> Settings:
             continue  # its settings are not those of the file
         try:
             part.attempt()
+        except CredentialUnseen:
+            continue
         except PART_ERRORS as error:
             problems.append(document.problem(part.path, " ".join(str(error).split())))
     if problems:
@@ -117,6 +121,17 @@ def _secrets(settings: Settings) -> Iterator[Part]:
             yield Part(path, partial(read_secret, file), (".".join(path),))
 
 
+def unseen_credentials(settings: Settings) -> Iterator[str]:
+    """One sentence for each credential that only the service gets to see."""
+    for part in _secrets(settings):
+        try:
+            part.attempt()
+        except CredentialUnseen:
+            yield f"{dotted(part.path)}: a credential cannot be looked up from here; systemd passes it to the service"
+        except SecretError:
+            pass  # told as a problem
+
+
 def _require_zone(name: str) -> None:
     try:
         ZoneInfo(name)
@@ -126,7 +141,8 @@ def _require_zone(name: str) -> None:
 
 def check_command(
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="The configuration file.", show_default=False)
+        Path | None,
+        typer.Argument(metavar="FILE", envvar=CONFIG_VARIABLE, help="The configuration file.", show_default=False),
     ] = None,
     show_reference: Annotated[
         bool, typer.Option("--reference", help="Print the reference of every key instead.")
@@ -146,5 +162,7 @@ def check_command(
         typer.echo(f"{file}: {count} problem{'s' if count > 1 else ''}", err=True)
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_UNUSABLE) from error
+    for sentence in unseen_credentials(settings):
+        typer.echo(sentence, err=True)
     typer.echo(f"# {file}: OK (config hash {config_hash(settings)}); the settings in force, defaults included:")
     typer.echo(yaml.safe_dump(effective_settings(settings), sort_keys=False, allow_unicode=True), nl=False)

@@ -83,8 +83,8 @@ def demo_command(
 
 def _demonstrate(options: DemoOptions, stack: "StackOptions | None" = None) -> None:
     from observability.exporter import ExporterUnavailable
+    from trader.cli.exit_codes import USER_ERRORS
     from trader.clock import AnchoredClock
-    from trader.service import USER_ERRORS
     from trader.stack import StackError
 
     console = Console()

@@ -4,6 +4,7 @@ Rules: the flag comes first, so that nothing opens a position from here on, what
 A running service flattens; when there is none, or it does not get there in time, this command does it itself
 with a clientId of its own. Exit code 0 only when the broker says that the account is flat. A configuration that
 is wrong in what a panic does not need does not stop it; which account is meant, and where, is never guessed.
+``--hold`` is the same for a flag that somebody else raised, until that flag is gone; see ``panic_hold.py``.
 """
 
 import asyncio
@@ -13,16 +14,17 @@ from typing import Annotated, Final
 import typer
 
 from trader.cli.plumbing import DEFAULT_CONFIG, EXIT_UNUSABLE, ConfigOption, fail
-from trader.clock import NANOSECONDS_PER_SECOND, AnchoredClock
+from trader.clock import AnchoredClock
 from trader.settings import Settings
 
-POLL_S: Final = 0.2
-SERVICE_PATIENCE_S: Final = 15.0
 # Sections and keys that say which account is meant and where it is; "" is the file as a whole.
 DECISIVE: Final = frozenset({"", "mode", "account", "gateway"})
 
 TimeoutOption = Annotated[float, typer.Option("--timeout", min=1, max=600, help="Seconds to flatten in.")]
 FlagOption = Annotated[bool, typer.Option("--flag-only", help="Raise the flag and leave the rest to who watches it.")]
+HoldOption = Annotated[
+    bool, typer.Option("--hold", help="Flatten because the flag is raised, and hold it until it is removed.")
+]
 
 
 def register(parent: typer.Typer) -> None:
@@ -31,10 +33,22 @@ def register(parent: typer.Typer) -> None:
 
 
 def panic_command(
-    config: ConfigOption = DEFAULT_CONFIG, timeout: TimeoutOption = 60.0, flag_only: FlagOption = False
+    config: ConfigOption = DEFAULT_CONFIG,
+    timeout: TimeoutOption = 60.0,
+    flag_only: FlagOption = False,
+    hold: HoldOption = False,
 ) -> None:
     """Cancel every order, close every position, stay in panic until: trader resume."""
+    if hold and flag_only:
+        fail(
+            "choose one of --hold and --flag-only: the one raises the flag, the other waits for its end", EXIT_UNUSABLE
+        )
     settings = _settings_for_panic(config)
+    if hold:
+        from trader.cli.panic_hold import PanicHold
+
+        asyncio.run(PanicHold(settings, AnchoredClock()).run())
+        return
     _raise_flag(settings)
     if not flag_only:
         asyncio.run(_flatten(settings, timeout))
@@ -76,48 +90,21 @@ def _raise_flag(settings: Settings) -> None:
 
 
 async def _flatten(settings: Settings, timeout_s: float) -> None:
+    from trader.cli.panic_service import flattened_by_service
     from trader.control_messages import NoServiceError
-
-    try:
-        done = await _by_the_service(settings)
-    except NoServiceError:
-        typer.echo("no service is running: flattening from here")
-        done = False
-    if not done:
-        await _from_here(settings, timeout_s)
-
-
-async def _by_the_service(settings: Settings) -> bool:
-    """Whether the running service cancelled and flattened everything; NoServiceError when none runs."""
-    from trader.control import ControlClient
-    from trader.control_messages import Command, ControlError, NoServiceError
-    from trader.snapshot import Snapshot
-
-    clock, client = AnchoredClock(), ControlClient(settings.control.socket)
-    deadline_ns = clock.monotonic_ns() + int(SERVICE_PATIENCE_S * NANOSECONDS_PER_SECOND)
-    try:
-        await asyncio.to_thread(client.call, Command.PANIC)
-        typer.echo("the service is flattening")
-        while clock.monotonic_ns() < deadline_ns:
-            snapshot = (await asyncio.to_thread(client.call, Command.STATUS)).value(Snapshot)
-            if snapshot.panic_completed:
-                typer.echo("flat: the service cancelled every order and closed every position")
-                return True
-            await asyncio.sleep(POLL_S)
-    except NoServiceError:
-        raise
-    except ControlError as error:
-        typer.echo(f"the service does not answer ({error}): flattening from here", err=True)
-        return False
-    typer.echo(f"the service is not done after {SERVICE_PATIENCE_S:.0f} s: flattening from here", err=True)
-    return False
-
-
-async def _from_here(settings: Settings, timeout_s: float) -> None:
     from trader.panic import PanicError, flatten_account
 
+    try:
+        if await flattened_by_service(settings, AnchoredClock(), typer.echo, _complain):
+            return
+    except NoServiceError:
+        typer.echo("no service is running: flattening from here")
     try:
         duration_s = await flatten_account(settings, AnchoredClock(), typer.echo, timeout_s)
     except PanicError as error:
         fail(f"NOT FLAT: {error}; look at the account in TWS or Client Portal now")
     typer.echo(f"flat: every order is cancelled and every position closed, in {duration_s:.1f} s")
+
+
+def _complain(sentence: str) -> None:
+    typer.echo(sentence, err=True)

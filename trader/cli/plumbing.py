@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 EXIT_UNUSABLE = 2
 
-ConfigOption: TypeAlias = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
+CONFIG_VARIABLE = "TRADER_CONFIG"
+ConfigOption: TypeAlias = Annotated[
+    Path, typer.Option("--config", "-c", envvar=CONFIG_VARIABLE, help="The configuration file.")
+]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 DEFAULT_CONFIG = Path("config.yaml")
 
@@ -33,21 +36,21 @@ def failing(*errors: type[Exception]) -> Iterator[None]:
         fail(str(error))
 
 
-def settings_from(path: Path) -> "Settings":
-    """The settings in ``path``; a configuration that cannot be used ends the command with every problem."""
+def settings_from(path: Path, exit_code: int = EXIT_UNUSABLE) -> "Settings":
+    """The settings in ``path``; one that cannot be used ends the command with every problem and ``exit_code``."""
     from trader.settings_file import ConfigurationError, load_settings
 
     try:
         return load_settings(path)
     except ConfigurationError as error:
-        fail(str(error), EXIT_UNUSABLE)
+        fail(str(error), exit_code)
 
 
-def settings_to_ask_by(path: Path, *needed: str) -> "Settings":
+def settings_to_ask_by(path: Path, *needed: str, tell: bool = True) -> "Settings":
     """The settings in ``path`` for asking a running service or its journal, which needs little of them.
 
     The service goes on with its configuration while somebody edits the file, so a mistake outside of the ``needed``
-    sections is said and does not keep anybody from looking or from halting.
+    sections is said, unless ``tell`` is off, and does not keep anybody from looking or from halting.
     """
     from trader.settings import Settings
     from trader.settings_file import ConfigurationError, load_settings
@@ -58,5 +61,6 @@ def settings_to_ask_by(path: Path, *needed: str) -> "Settings":
         sections = {problem.key.partition(".")[0].partition("[")[0] for problem in error.problems}
         if error.rest is None or sections & set(needed) or not sections <= Settings.model_fields.keys():
             fail(str(error), EXIT_UNUSABLE)
-        typer.echo(str(error), err=True)
+        if tell:
+            typer.echo(str(error), err=True)
         return error.rest

@@ -1,13 +1,16 @@
 """``trader run``: the service, in the foreground, until a signal ends it.
 
-Rules: SIGTERM and SIGINT stop gracefully, SIGHUP reloads. What a user can mend is one sentence and exit code 2;
-an invariant that broke is a traceback in the log and exit code 1, and systemd restarts it.
+Rules: SIGTERM and SIGINT stop gracefully, SIGHUP reloads. What a user can mend is one sentence; the exit code is 78
+where only a changed configuration helps, so that systemd does not start it again, and 2 where another attempt may.
+An invariant that broke is a traceback in the log and exit code 1, and systemd restarts it. A fatal signal, such as
+the watchdog's SIGABRT, leaves every thread's stack on stderr.
 """
 
 import asyncio
+import faulthandler
 import logging
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -15,6 +18,8 @@ from trader.cli.plumbing import DEFAULT_CONFIG, EXIT_FAILED, EXIT_UNUSABLE, Conf
 
 if TYPE_CHECKING:
     from trader.service import Service
+
+STDERR: Final = 2
 
 
 def register(parent: typer.Typer) -> None:
@@ -24,10 +29,12 @@ def register(parent: typer.Typer) -> None:
 
 def run_command(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run the trading service until SIGTERM or Ctrl-C; SIGHUP reloads the configuration."""
-    settings = settings_from(config)
+    faulthandler.enable(STDERR, all_threads=True)
     from observability.logs import configure_logging
-    from trader.service import USER_ERRORS, Service, clock_for
+    from trader.cli.exit_codes import CONFIGURATION_ERRORS, EXIT_MISCONFIGURED, USER_ERRORS
+    from trader.service import Service, clock_for
 
+    settings = settings_from(config, EXIT_MISCONFIGURED)
     clock = clock_for(settings.mode)
     logs = configure_logging(settings.logging.level, clock)
     try:
@@ -36,7 +43,7 @@ def run_command(config: ConfigOption = DEFAULT_CONFIG) -> None:
     except USER_ERRORS as error:
         logging.getLogger("trader").error("%s", error)
         logs.stop()
-        fail(str(error), EXIT_UNUSABLE)
+        fail(str(error), EXIT_MISCONFIGURED if isinstance(error, CONFIGURATION_ERRORS) else EXIT_UNUSABLE)
     except Exception:
         logging.getLogger("trader").exception("the service ends: an invariant is broken")
         raise typer.Exit(EXIT_FAILED) from None

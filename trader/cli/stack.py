@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from trader.cli.plumbing import DEFAULT_CONFIG, EXIT_FAILED, EXIT_UNUSABLE, fail, settings_from
+from trader.cli.plumbing import CONFIG_VARIABLE, DEFAULT_CONFIG, EXIT_FAILED, EXIT_UNUSABLE, fail, settings_from
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,9 +45,9 @@ def stack_command(
     duration: DurationOption = None,
     demo: Annotated[bool, typer.Option("--demo", help="Start the demonstration and watch it.")] = False,
     trader: TraderOption = None,
-    config: Annotated[Path, typer.Option("--config", "-c", help="Where the trader's metrics port is read.")] = (
-        DEFAULT_CONFIG
-    ),
+    config: Annotated[
+        Path, typer.Option("--config", "-c", envvar=CONFIG_VARIABLE, help="Where the trader's metrics port is read.")
+    ] = DEFAULT_CONFIG,
     calendar: Annotated[
         str | None, typer.Option(help="Whose session is announced; 'always' is open. Default: as config.yaml says.")
     ] = None,

@@ -162,7 +162,7 @@ class Engine:
         for fact in facts:
             self.core.apply(fact)
 
-    def start(self, reason: StartReason, version: str, config_hash: str) -> Step:
+    def start(self, reason: StartReason, version: str, config_hash: str, boot_id: str = "") -> Step:
         """The first step of a run. Orders that were open are in doubt until the broker has been asked."""
         core, step = self.core, Step(self.core)
         core.previous_exit_clean = core.last_stop_clean
@@ -176,6 +176,7 @@ class Engine:
                 mode=core.settings.mode,
                 account=core.settings.account,
                 config_hash=config_hash,
+                boot_id=boot_id,
             )
         )
         recovery.doubt_open_orders(core, step, "the service was restarted")

@@ -29,6 +29,8 @@ from trader.events.vocabulary import (
 
 
 class ServiceStarted(DurableFact, frozen=True, gc=False):
+    """A run began. ``boot_id`` names the host's boot that it is in, empty when nobody told it."""
+
     run_id: str
     reason: StartReason
     previous_exit_clean: bool
@@ -36,6 +38,7 @@ class ServiceStarted(DurableFact, frozen=True, gc=False):
     mode: TradingMode
     account: str
     config_hash: str
+    boot_id: str = ""
 
 
 class ServiceStopped(DurableFact, frozen=True, gc=False):

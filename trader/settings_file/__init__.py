@@ -9,10 +9,11 @@ from trader.settings_file.effective import config_hash, effective_settings, relo
 from trader.settings_file.problems import ConfigurationError, Problem
 from trader.settings_file.reader import load_settings
 from trader.settings_file.reference import reference
-from trader.settings_file.secrets import SecretError, credential_file, read_secret
+from trader.settings_file.secrets import CredentialUnseen, SecretError, credential_file, read_secret
 
 __all__ = [
     "ConfigurationError",
+    "CredentialUnseen",
     "Problem",
     "SecretError",
     "config_hash",

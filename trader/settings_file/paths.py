@@ -1,4 +1,4 @@
-"""Paths in the configuration: relative ones lie beside the configuration file."""
+"""Paths in the configuration: relative ones lie beside the configuration file; a credential's name is none."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel
 
 from trader.settings import Settings
+from trader.settings_file.secrets import is_credential
+from trader.settings_file.wording import SECRET_NAME
 
 # Linux allows 108 bytes with the closing zero.
 SOCKET_PATH_MAX_BYTES: Final = 107
@@ -27,10 +29,14 @@ def _resolved(model: M, folder: Path) -> M:
         if isinstance(value, BaseModel):
             changes[name] = _resolved(value, folder)
         elif isinstance(value, Path):
-            changes[name] = _absolute(value, folder)
+            changes[name] = value if _names_credential(name, value) else _absolute(value, folder)
         elif isinstance(value, str) and value.startswith(SQLITE):
             changes[name] = _sqlite_url(value, folder)
     return model.model_copy(update=changes)
+
+
+def _names_credential(name: str, value: Path) -> bool:
+    return bool(SECRET_NAME.search(name)) and is_credential(value)
 
 
 def _absolute(path: Path, folder: Path) -> Path:

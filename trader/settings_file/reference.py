@@ -34,7 +34,8 @@ the settings in force.
 - Amounts are in `base_currency`; `_s` is seconds, `_bytes` bytes, `_ratio` a share between 0 and 1.
 - A key marked *reload* may change while the service runs (SIGHUP, `systemctl reload`). A reload that changes
   any other key, or is not valid as a whole, is refused with its reasons, and the old settings stay.
-- Secrets are in files that only the service's user can read, or come as systemd credentials.
+- Secrets are in files that only the service's user can read, or come as systemd credentials: `credential:NAME` in
+  place of a secret's file means the one that the unit passes by `LoadCredential=NAME:FILE`.
 """
 
 BOUNDS: Final = (
