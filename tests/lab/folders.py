@@ -1,0 +1,79 @@
+"""Where the lab keeps things: `.tools/lab` of the checkout, or $TRADER_LAB_DIR.
+
+Rules: everything below is made by the lab and can be deleted when no lab runs. What is shared between processes is
+made under a lock, beside its place, and moved there when complete; its name has the fingerprint of what it is made of.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+FOLDER_VARIABLE: Final = "TRADER_LAB_DIR"
+FINGERPRINT_CHARACTERS: Final = 16
+CACHED_MAX: Final = 4
+
+
+def lab_folder() -> Path:
+    """The lab's folder, made when missing; only root looks into it."""
+    folder = Path(os.environ.get(FOLDER_VARIABLE) or ROOT / ".tools" / "lab").resolve()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def fingerprint(parts: Iterable[str | bytes]) -> str:
+    """A short name for exactly these parts in this order."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.hexdigest()[:FINGERPRINT_CHARACTERS]
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Only one process at a time is inside for the same ``name``; the lock goes with its holder."""
+    with (lab_folder() / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def being_made(target: Path) -> Iterator[Path]:
+    """A fresh folder beside ``target``, which becomes ``target`` when the block ends well, and else goes away."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    remove_tree(draft)
+    draft.mkdir(parents=True, mode=0o755)
+    try:
+        yield draft
+        draft.replace(target)
+    finally:
+        remove_tree(draft)
+
+
+def remove_tree(folder: Path) -> None:
+    """Deletes ``folder`` and all below it; one that is not there is fine."""
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
+
+
+def forget_old(pattern: str, *, keep: frozenset[Path] = frozenset(), at_most: int = CACHED_MAX) -> None:
+    """Deletes all but the newest ``at_most`` of what matches ``pattern`` in the lab's folder, and never ``keep``."""
+    found = sorted(lab_folder().glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in found[at_most:]:
+        if old not in keep:
+            remove_tree(old)
+
+
+def used_now(path: Path) -> Path:
+    """``path``, marked as used, so that it is among the last to be forgotten."""
+    os.utime(path)
+    return path
