@@ -81,7 +81,9 @@ async def test_the_snapshot_arrives_as_it_was_sent(path: Path, serve: Serve, mak
     assert (await ask(path, "status")).value(Snapshot) == snapshot
     assert (await ask(path, "positions")).value(tuple[PositionView, ...]) == snapshot.positions
     assert (await ask(path, "orders")).value(tuple[OrderView, ...]) == snapshot.open_orders
-    assert (await ask(path, "health")).value(HealthReport) == HealthReport(True, "ready, active, session open")
+    assert (await ask(path, "health")).value(HealthReport) == HealthReport(
+        True, "ready, active, session open, last tick 0.3 s ago", 0.3
+    )
     with pytest.raises(ControlError, match="'dance' is not a command; there are status"):
         await ask(path, "dance")
 

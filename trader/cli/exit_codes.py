@@ -12,7 +12,7 @@ from observability.exporter import ExporterUnavailable
 from observability.tracing import TracingUnavailable
 from trader.control_messages import ControlError
 from trader.gateway.protocol import GatewayError
-from trader.journal import JournalError
+from trader.journal import JournalAddressError, JournalError
 from trader.lifecycle import WrongJournalError
 from trader.schedule import ScheduleError
 from trader.session import BrokerWindowsError, CalendarError
@@ -25,6 +25,7 @@ CONFIGURATION_ERRORS: Final = (
     BrokerWindowsError,
     CalendarError,
     ConfigurationError,
+    JournalAddressError,
     ScheduleError,
     SecretError,
     StrategyError,

@@ -7,6 +7,7 @@ are never changed or removed; one process writes, any number read. What cannot b
 
 from trader.journal.api import Durability, Journal, JournalReader, require_address
 from trader.journal.errors import (
+    JournalAddressError,
     JournalDamaged,
     JournalError,
     JournalFull,
@@ -20,6 +21,7 @@ from trader.journal.memory import MemoryJournal, NullJournal
 __all__ = [
     "Durability",
     "Journal",
+    "JournalAddressError",
     "JournalDamaged",
     "JournalError",
     "JournalFull",

@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from trader.journal.api import Durability
 from trader.journal.errors import (
+    JournalAddressError,
     JournalDamaged,
     JournalError,
     JournalFull,
@@ -63,14 +64,14 @@ def backend_for(url: str) -> Backend:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise JournalUnavailable(
+        raise JournalAddressError(
             f"{url!r} is not a journal's address; write sqlite:///path/to/journal.db or postgresql+psycopg://…"
         ) from error
     if parsed.get_backend_name() == "sqlite":
         return SqliteBackend(parsed)
     if parsed.get_backend_name() == "postgresql":
         return PostgresBackend(parsed)
-    raise JournalUnavailable(f"a journal cannot be kept in {parsed.get_backend_name()}; use sqlite or postgresql")
+    raise JournalAddressError(f"a journal cannot be kept in {parsed.get_backend_name()}; use sqlite or postgresql")
 
 
 class SqliteBackend:

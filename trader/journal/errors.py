@@ -29,5 +29,9 @@ class JournalUnavailable(JournalError):
     """The journal cannot be reached: a missing file, a bad address, a failing disk."""
 
 
+class JournalAddressError(JournalUnavailable):
+    """The setting is no journal's address."""
+
+
 class JournalTooNew(JournalError):
     """The journal was written by a later version of the product."""

@@ -117,3 +117,33 @@ def test_it_shows_the_next_sessions_of_a_calendar(app: typer.Typer) -> None:
     result = CliRunner().invoke(app, ["calendar", "show", "--calendar", "always", "--sessions", "2"])
     assert result.exit_code == 0
     assert "never ends" in result.output
+
+
+def test_a_credential_that_only_the_service_sees_is_said_and_is_no_problem(
+    app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    file = tmp_path / "config.yaml"
+    file.write_text("instruments: [AAPL]\npolicy: {token_file: 'credential:policy-token'}\n")
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert result.exit_code == 0
+    assert "policy.token_file: a credential cannot be looked up from here" in result.stderr
+    assert "credential:policy-token" in result.stdout
+
+
+def test_a_credential_that_is_not_passed_is_a_problem_where_credentials_are(
+    app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    file = tmp_path / "config.yaml"
+    file.write_text("instruments: [AAPL]\npolicy: {token_file: 'credential:policy-token'}\n")
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert result.exit_code == 2
+    assert f"{file}:2: policy.token_file: credential:policy-token: systemd passed no credential" in result.output
+
+
+def test_the_environment_names_the_file(app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("instruments: [AAPL]\n")
+    monkeypatch.setenv("TRADER_CONFIG", str(file))
+    assert f"# {file}: OK" in CliRunner().invoke(app, ["check"]).output

@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from trader.cli import control_commands, health, status
+from trader.cli import control_commands, health, reload, status
 from trader.control import ControlServer
 from trader.control_messages import (
     Command,
@@ -23,6 +23,7 @@ from trader.control_messages import (
     Request,
     Response,
     answer_question,
+    health_of,
     unknown_command,
 )
 from trader.health import check_health
@@ -75,7 +76,7 @@ def serve(folder: Path) -> Iterator[Serve]:
 
 def run(config: Path, *arguments: str) -> Result:
     app = typer.Typer()
-    for module in (status, control_commands, health):
+    for module in (status, control_commands, health, reload):
         module.register(app)
     return CliRunner().invoke(app, [*arguments, "--config", str(config)], env={"COLUMNS": "100", "TERM": "dumb"})
 
@@ -105,7 +106,7 @@ def test_positions_and_orders_are_tables(config: Path, serve: Serve, make_snapsh
     assert "40 / 100" in run(config, "orders").output
 
 
-@pytest.mark.parametrize("command", ["status", "positions", "orders", "halt", "resume", "health"])
+@pytest.mark.parametrize("command", ["status", "positions", "orders", "halt", "resume", "health", "reload"])
 def test_without_a_service_every_command_says_so_and_fails(config: Path, command: str) -> None:
     result = run(config, command)
     assert result.exit_code == 1
@@ -182,7 +183,57 @@ def test_a_refusal_is_shown_as_it_is(config: Path, serve: Serve) -> None:
 def test_health_is_an_exit_code_and_one_line(config: Path, serve: Serve, make_snapshot: Make) -> None:
     serve(answering(make_snapshot()))
     result = run(config, "health")
-    assert (result.exit_code, result.output) == (0, "ready, active, session open\n")
+    assert (result.exit_code, result.output) == (0, "ready, active, session open, last tick 0.3 s ago\n")
+
+
+def test_health_is_also_json(config: Path, serve: Serve, make_snapshot: Make) -> None:
+    serve(answering(make_snapshot()))
+    result = run(config, "health", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.output)["last_tick_age_s"] == 0.3
+
+
+def test_out_of_session_no_tick_is_waited_for(make_snapshot: Make) -> None:
+    report = health_of(make_snapshot(session_open=False))
+    assert report == HealthReport(True, "ready, active, session closed")
+
+
+def test_a_reload_says_what_changed(config: Path, serve: Serve) -> None:
+    serve(
+        lambda request: Response.success(
+            ("risk.max_open_orders", "stop.flatten") if request.command == "reload" else ()
+        )
+    )
+    result = run(config, "reload")
+    assert (result.exit_code, result.output) == (0, "reloaded: risk.max_open_orders, stop.flatten\n")
+
+
+def test_a_reload_that_changes_nothing_says_so(config: Path, serve: Serve) -> None:
+    serve(lambda request: Response.success([]))
+    assert run(config, "reload").output == "reloaded: nothing changed\n"
+
+
+def test_a_refused_reload_shows_every_problem_once(config: Path, serve: Serve) -> None:
+    config.write_text(config.read_text() + "risk: {max_open_orders: many}\n")
+    serve(lambda request: Response.failure("the configuration was not reloaded:\nrisk: one\nmode: two"))
+    result = run(config, "reload")
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "the configuration was not reloaded:",
+        "risk: one",
+        "mode: two",
+        "the old configuration stays in force",
+    ]
+
+
+@pytest.mark.parametrize("command", ["status", "halt", "health", "reload"])
+def test_the_environment_names_the_configuration(config: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("TRADER_CONFIG", str(config))
+    app = typer.Typer()
+    for module in (status, control_commands, health, reload):
+        module.register(app)
+    result = CliRunner().invoke(app, [command])
+    assert f"nobody listens at {config.parent}/control.sock" in result.output
 
 
 def test_health_says_why_not(config: Path, serve: Serve, make_snapshot: Make) -> None:

@@ -18,9 +18,10 @@ from observability.collectors import BuildInfo, ServiceCollector, SnapshotCollec
 from observability.families import new_registry
 from observability.instruments import Instruments
 from observability.loops import LoopTicks
+from observability.process import OwnProcessCollector
 from observability.readings import halt_reason
 from observability.stack import register_collectors
-from trader.clock import ManualClock
+from trader.clock import ManualClock, booted_at_s
 from trader.contracts import TradingState
 from trader.events import (
     DecisionMade,
@@ -243,3 +244,18 @@ def test_what_runs_is_told_by_the_start(
     assert registry.get_sample_value("trader_build_info", labels) == 1
     assert registry.get_sample_value("trader_log_records_dropped_total") == 4
     assert registry.get_sample_value("trader_config_reload_success_timestamp_seconds") is None
+
+
+def test_the_process_is_measured_where_the_sandbox_hides_when_the_host_booted(tmp_path: Path) -> None:
+    process = tmp_path / "self"
+    (process / "fd").mkdir(parents=True)
+    for descriptor in range(3):
+        (process / "fd" / str(descriptor)).touch()
+    (process / "stat").write_bytes(Path("/proc/self/stat").read_bytes())
+    (process / "limits").write_bytes(Path("/proc/self/limits").read_bytes())
+
+    families = {family.name: family.samples[0].value for family in OwnProcessCollector(str(tmp_path)).collect()}
+
+    assert families["process_open_fds"] == 3
+    assert families["process_start_time_seconds"] > booted_at_s()
+    assert families["process_resident_memory_bytes"] > 0

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from observability.describe import SILENT, describe
@@ -150,6 +151,21 @@ def test_a_commission_is_told_with_the_order_that_it_belongs_to(journal: Journal
     assert commission.line.exec_id == fill.line.exec_id
     journal.observe(commission)
     assert [line["order_ref"] for line in journal.lines()] == ["run-7", "run-7"]
+
+
+def test_an_order_sent_says_how_long_after_the_tick_it_left(journal: Journal, make_fact: MakeFact) -> None:
+    intended = make_fact(OrderIntended, order_ref="run-7", risk_ns=(0, 0))
+    decided_ns = intended.approved.intent.decided_ns
+    journal.observe(msgspec.structs.replace(intended, risk_ns=(decided_ns, decided_ns + 250_000)))
+    journal.observe(make_fact(OrderSent, order_ref="run-7", sent_ns=decided_ns + 1_500_000))
+    journal.observe(make_fact(OrderSent, order_ref="of-another-run"))
+    assert [line.get("latency_ms") for line in journal.lines()] == [0.25, 1.5, None]
+
+
+def test_the_line_of_an_error_says_error(journal: Journal, make_fact: MakeFact) -> None:
+    journal.observe(make_fact(OrderSendFailed))
+    logging.getLogger("trader").error("broken")
+    assert ["ERROR" in text for text in journal.texts()] == [True, True]
 
 
 @pytest.mark.parametrize("code", [1100, 1102, 2104, 2105])

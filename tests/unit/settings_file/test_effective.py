@@ -7,10 +7,12 @@ import pytest
 
 from trader.settings import Settings
 from trader.settings_file import (
+    CredentialUnseen,
     SecretError,
     config_hash,
     credential_file,
     effective_settings,
+    load_settings,
     read_secret,
     reference,
     reload_difference,
@@ -129,3 +131,38 @@ def test_it_takes_a_credential_that_systemd_passes(tmp_path: Path, monkeypatch: 
 def test_it_has_no_credential_outside_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     assert credential_file("token") is None
+
+
+def test_a_setting_that_names_a_credential_means_the_file_that_systemd_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret_file(tmp_path, b"hunter2", 0o440)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert read_secret(Path("credential:token")) == "hunter2"
+    with pytest.raises(SecretError, match="systemd passed no credential of this name; add LoadCredential=other:FILE"):
+        read_secret(Path("credential:other"))
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../token", "a/b"])
+def test_a_credential_is_named_without_a_path(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with pytest.raises(SecretError, match="is not the name of a credential"):
+        read_secret(Path(f"credential:{name}") if name else Path("credential:"))
+
+
+def test_without_systemd_a_credential_cannot_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with pytest.raises(CredentialUnseen, match="start the service by its unit with LoadCredential=token:FILE"):
+        read_secret(Path("credential:token"))
+
+
+def test_a_credential_stays_as_it_is_written_so_that_the_hash_is_the_same_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("instruments: [SPY]\npolicy: {token_file: 'credential:policy-token'}\n")
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    outside = load_settings(file)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert outside.policy.token_file == Path("credential:policy-token")
+    assert config_hash(load_settings(file)) == config_hash(outside)
