@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "generate": "trader.cli.generate",
     "slo": "trader.cli.slo",
     "drill": "trader.cli.drill",
+    "doctor": "trader.cli.doctor",
 }
 
 

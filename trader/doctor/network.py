@@ -1,0 +1,84 @@
+"""Listening sockets: the gateway's is there, and nothing of ours is open to other hosts.
+
+Rules: nothing is connected to, since IB Gateway counts a connection as a client; the kernel's tables are read.
+"""
+
+import ipaddress
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from trader.doctor.model import Absent, Finding, failed, ok, worst
+from trader.doctor.place import Place
+from trader.doctor.words import some
+
+TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+LISTENING: Final = "0A"
+GATEWAY_USER: Final = "ibgateway"
+
+
+class Listener(NamedTuple):
+    """A TCP socket that waits for connections; ``uid`` is its owner."""
+
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address
+    port: int
+    uid: int
+
+    @property
+    def is_loopback(self) -> bool:
+        mapped = getattr(self.address, "ipv4_mapped", None)
+        return self.address.is_loopback or (mapped is not None and mapped.is_loopback)
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
+
+
+def listeners(table: str) -> Iterator[Listener]:
+    """The listening sockets in one of the kernel's tables; addresses are words of the host's, little-endian."""
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) < 8 or fields[3] != LISTENING:
+            continue
+        host, _, port = fields[1].partition(":")
+        raw = bytes.fromhex(host)
+        swapped = b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4))
+        yield Listener(ipaddress.ip_address(swapped), int(port, 16), int(fields[7]))
+
+
+def _listeners(place: Place) -> list[Listener]:
+    found: list[Listener] = []
+    for table in TABLES:
+        try:
+            found += listeners(place.host.read(table))
+        except Absent:
+            continue  # a kernel without IPv6
+    return found
+
+
+def gateway(place: Place) -> Finding:
+    settings = place.usable_settings()
+    port = settings.gateway.port
+    found = [item for item in _listeners(place) if item.port == port]
+    if not found:
+        server = "ibkr-simulator.service" if settings.mode == "simulated" else "ibkr-gateway.service"
+        return failed(f"nobody listens at port {port}, mode {settings.mode}", f"sudo systemctl start {server}")
+    away = [str(item) for item in found if not item.is_loopback]
+    if away:
+        return failed(
+            f"the gateway listens at {some(away)}: its API, which asks for no password, is open to other hosts",
+            f"sudo ss --listening --tcp --numeric --processes 'sport = :{port}'",
+        )
+    return ok(f"listens at {', '.join(str(item) for item in found)}")
+
+
+def loopback_only(place: Place) -> Finding:
+    """Every socket of our users, whichever process has it."""
+    names = (place.site.user, GATEWAY_USER)
+    accounts = [account for account in map(place.host.account, names) if account is not None]
+    if not any(account.name == place.site.user for account in accounts):
+        return failed(f"there is no user {place.site.user}", "sudo systemd-sysusers")
+    users = {account.uid: account.name for account in accounts}
+    ours = [item for item in _listeners(place) if item.uid in users]
+    open_ones = [failed(f"{users[item.uid]} listens at {item}") for item in ours if not item.is_loopback]
+    told = ", ".join(str(item) for item in ours) or "nothing"
+    return worst(open_ones, f"on loopback: {told}")
