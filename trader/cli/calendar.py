@@ -4,24 +4,31 @@ Rules: the only module that imports exchange_calendars, and only inside the extr
 pandas with it and takes a quarter of a second.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
+from trader.cli.plumbing import settings_to_ask_by
 from trader.clock import SystemClock
 from trader.session import BrokerWindows, BrokerWindowsError, CalendarError, Session, SessionCalendar
 from trader.session.gauges import session_gauges
 from trader.session.table import format_table, parse_table
-from trader.textfile import TextfileError, write
+from trader.settings import SessionSettings
+from trader.textfile import Gauge, TextfileError, write
 
 FIRST_DAY: Final = date(2010, 1, 1)
 # CME Globex halts daily from 16:00 to 17:00 in Chicago; the library lets a full session run through the halt.
 CLOSE_CORRECTIONS: Final = {"CMES": (time(17, 0), time(16, 0))}
 
 app = typer.Typer(help="Exchange calendars.", no_args_is_help=True)
+
+
+class SessionChoiceError(Exception):
+    """What is to be published contradicts itself; the text says how."""
 
 
 class ExtractionError(Exception):
@@ -133,16 +140,78 @@ def show_command(
 @app.command("textfile")
 def textfile_command(
     out: Annotated[Path, typer.Option(help="File to replace, in the folder of node_exporter's textfile collector.")],
-    calendar: Annotated[str, typer.Option(help="Name of a calendar, as in session.calendar.")] = "XNYS",
+    config: Annotated[
+        list[Path] | None,
+        typer.Option("--config", "-c", help="Take all of it from this configuration; repeat it for several accounts."),
+    ] = None,
+    calendar: Annotated[
+        str | None, typer.Option(help="Name of a calendar, as in session.calendar; XNYS when nothing is said.")
+    ] = None,
     file: Annotated[Path | None, typer.Option(help="Table to read instead of the one that comes along.")] = None,
-    region: Annotated[str, typer.Option(help="Whose resets apply, as in session.broker_region.")] = "north_america",
+    region: Annotated[
+        str | None,
+        typer.Option(help="Whose resets apply, as in session.broker_region; north_america when nothing is said."),
+    ] = None,
     windows_file: Annotated[Path | None, typer.Option(help="Resets to read instead of those that come along.")] = None,
 ) -> None:
     """Publish the session and the broker's reset as metrics; run it every few minutes from a timer."""
+    single = (calendar, file, region, windows_file)
     try:
-        source = SessionCalendar.load(calendar, file)
-        windows = BrokerWindows.load(region, windows_file)
-        write(out, session_gauges(source, windows, SystemClock().now()))
-    except (CalendarError, BrokerWindowsError, TextfileError) as error:
+        if config and any(option is not None for option in single):
+            raise SessionChoiceError("--config says which calendar and region; leave the other options out")
+        wanted = [_session_of(path) for path in config] if config else [_session_named(*single)]
+        write(out, published(wanted, SystemClock().now()))
+    except (SessionChoiceError, CalendarError, BrokerWindowsError, TextfileError) as error:
         typer.echo(f"session not published: {error}", err=True)
         raise typer.Exit(2) from error
+
+
+def _session_of(path: Path) -> SessionSettings:
+    """The session of the configuration ``path``, which may be wrong in anything else: the market opens all the same."""
+    return settings_to_ask_by(path, "session", tell=False).session
+
+
+def _session_named(
+    calendar: str | None, file: Path | None, region: str | None, windows_file: Path | None
+) -> SessionSettings:
+    default = SessionSettings()
+    return default.model_copy(
+        update={
+            "calendar": calendar or default.calendar,
+            "calendar_file": file,
+            "broker_region": region or default.broker_region,
+            "broker_windows_file": windows_file,
+        }
+    )
+
+
+def published(wanted: Sequence[SessionSettings], now: datetime) -> tuple[Gauge, ...]:
+    """The gauges of every calendar in ``wanted``, each once, and of their one region's resets.
+
+    Raises SessionChoiceError when the same metric would get two values, besides what the calendars raise.
+    """
+    resets = {(session.broker_region, session.broker_windows_file) for session in wanted}
+    if len(resets) > 1:
+        regions = ", ".join(sorted(region for region, _ in resets))
+        raise SessionChoiceError(
+            f"the resets of one region can be published, not of several (broker_region: {regions})"
+        )
+    calendars = {(session.calendar, session.calendar_file) for session in wanted}
+    names = sorted(name for name, _ in calendars)
+    if len(names) != len(set(names)):
+        raise SessionChoiceError(f"two calendar_file for the same calendar ({', '.join(names)}); name one of them")
+    ((region, windows_file),) = resets
+    windows = BrokerWindows.load(region, windows_file)
+    sources = [SessionCalendar.load(name, file) for name, file in sorted(calendars, key=itemgetter(0))]
+    return _merged(gauge for source in sources for gauge in session_gauges(source, windows, now))
+
+
+def _merged(gauges: Iterable[Gauge]) -> tuple[Gauge, ...]:
+    """One gauge for each name, with all its samples; what several calendars tell alike is told once."""
+    merged: dict[str, Gauge] = {}
+    for gauge in gauges:
+        known = merged.get(gauge.name)
+        earlier = known.samples if known is not None else ()
+        new = tuple(sample for sample in gauge.samples if sample not in earlier)
+        merged[gauge.name] = Gauge(gauge.name, gauge.help, (*earlier, *new))
+    return tuple(merged.values())

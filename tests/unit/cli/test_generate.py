@@ -24,7 +24,7 @@ def app() -> typer.Typer:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout with everything that is generated, and what it is generated from."""
-    for folder in ("alerts", "dashboards", "docs"):
+    for folder in ("alerts", "dashboards", "docs", "systemd"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("node_modules", "*.png"))
     return tmp_path
 
@@ -97,6 +97,8 @@ def test_it_publishes_the_session_for_the_textfile_collector(app: typer.Typer, t
         (["--calendar", "XMARS"], "there is no calendar 'XMARS'"),
         (["--region", "moon"], "no broker windows for the region 'moon'"),
         (["--out", "session.txt"], "names end in .prom"),
+        (["--config", "config.yaml", "--calendar", "XNYS"], "leave the other options out"),
+        (["--config", "missing.yaml"], "missing.yaml"),
     ],
 )
 def test_what_cannot_be_published_is_said_in_a_sentence(
@@ -106,3 +108,36 @@ def test_what_cannot_be_published_is_said_in_a_sentence(
     assert result.exit_code == 2
     assert reason in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_it_publishes_the_sessions_of_every_configuration_once(app: typer.Typer, tmp_path: Path) -> None:
+    files = [written(tmp_path, name, calendar) for name, calendar in (("a", "XNYS"), ("b", "CMES"), ("c", "XNYS"))]
+    out = tmp_path / "session.prom"
+    options = [part for file in files for part in ("--config", str(file))]
+    result = CliRunner().invoke(app, ["calendar", "textfile", "--out", str(out), *options])
+    assert (result.exit_code, result.output) == (0, "")
+    text = out.read_text(encoding="utf-8")
+    opens = [line for line in text.splitlines() if line.startswith("trader_session_open_timestamp_seconds{")]
+    assert [line.partition(" ")[0].partition("=")[2] for line in opens] == ['"CMES"}', '"XNYS"}']
+    assert len([line for line in text.splitlines() if line.startswith("trader_broker_reset_start")]) == 1
+
+
+def test_a_configuration_that_is_wrong_elsewhere_still_tells_the_session(app: typer.Typer, tmp_path: Path) -> None:
+    file = written(tmp_path, "a", "XNYS", "risk: {max_order_quantity: many}\n")
+    result = CliRunner().invoke(app, ["calendar", "textfile", "--out", str(tmp_path / "s.prom"), "--config", str(file)])
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_two_regions_are_refused_because_one_metric_cannot_tell_both(app: typer.Typer, tmp_path: Path) -> None:
+    files = [written(tmp_path, name, "XNYS", region=name) for name in ("europe", "asia_pacific")]
+    options = [part for file in files for part in ("--config", str(file))]
+    result = CliRunner().invoke(app, ["calendar", "textfile", "--out", str(tmp_path / "s.prom"), *options])
+    assert result.exit_code == 2
+    assert "asia_pacific, europe" in result.stderr
+
+
+def written(folder: Path, name: str, calendar: str, more: str = "", region: str = "north_america") -> Path:
+    """A configuration with this session."""
+    file = folder / f"{name}.yaml"
+    file.write_text(f"instruments: [SPY]\nsession: {{calendar: {calendar}, broker_region: {region}}}\n{more}")
+    return file
