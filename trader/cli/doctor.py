@@ -4,6 +4,7 @@ Rules: changes nothing. Exit code 0 when nothing failed, 1 when something did, 2
 be seen, most of all without root, is *not known*, and does not fail.
 """
 
+import os
 from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Final
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from trader.cli.plumbing import EXIT_FAILED, EXIT_UNUSABLE, JsonOption, fail
-from trader.doctor import Options, Place, Report, Result, SiteError, Stage, Verdict, examine, site_of
+from trader.doctor import Options, Place, Report, Result, SiteError, Stage, Verdict, examine, instance_of, site_of
 from trader.doctor.bounds import Bounds
 from trader.doctor.linux import LinuxHost
 
@@ -42,7 +43,9 @@ def doctor(
     stage: Annotated[
         Stage | None, typer.Option("--stage", help="Only the checks of this stage.", show_default=False)
     ] = None,
-    instance: Annotated[str, typer.Option("--instance", help="NAME of ibkr-trading@NAME.service.")] = "",
+    instance: Annotated[
+        str, typer.Option("--instance", help="NAME of ibkr-trading@NAME.service.", show_default=False)
+    ] = "",
     prometheus: Annotated[str, typer.Option("--prometheus", help="Where Prometheus is.")] = Options.prometheus,
     alertmanager: Annotated[str, typer.Option("--alertmanager", help="Where Alertmanager is.")] = Options.alertmanager,
     as_json: JsonOption = False,
@@ -52,7 +55,7 @@ def doctor(
 
     host = LinuxHost()
     try:
-        site = site_of(host, instance)
+        site = site_of(host, instance or instance_of(os.environ.get("TRADER_CONFIG", "")))
     except SiteError as error:
         fail(str(error), EXIT_UNUSABLE)
     options = Options(prometheus=prometheus, alertmanager=alertmanager, bounds=Bounds(series_max=SERIES_LIMIT))
@@ -100,8 +103,8 @@ def _stage_table(title: str, results: list[Result]) -> "RenderableType":
     table = Table(
         title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=False, pad_edge=False
     )
-    for _ in range(2):
-        table.add_column(no_wrap=True)
+    for width in (11, 22):
+        table.add_column(no_wrap=True, min_width=width)
     table.add_column(overflow="fold")
     for item, group in groupby(results, key=lambda result: result.item):
         table.add_row("", Text(item, "dim"), "")

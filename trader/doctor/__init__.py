@@ -9,7 +9,7 @@ from trader.doctor.linux import LinuxHost
 from trader.doctor.model import Check, Finding, Report, Result, Stage, Verdict
 from trader.doctor.place import Options, Place
 from trader.doctor.run import examine
-from trader.doctor.site import Site, SiteError, site_of
+from trader.doctor.site import Site, SiteError, instance_of, site_of
 from trader.doctor.table import CHECKS
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "Stage",
     "Verdict",
     "examine",
+    "instance_of",
     "site_of",
 ]

@@ -6,12 +6,14 @@ from typing import Final
 
 from trader.doctor.model import Absent, Finding, failed, ok, warning, worst
 from trader.doctor.place import Place
+from trader.doctor.site import base_of
 from trader.doctor.units import directives
 from trader.doctor.words import some
 
 RESTART_DROP_IN: Final = "10-restart.conf"
 UNIT_SUFFIXES: Final = (".service", ".path", ".timer", ".target", ".socket")
 DIFFERING_LINES_MAX: Final = 3
+COMMAND: Final = Path("/usr/local/bin/trader")
 
 
 def units(place: Place) -> Finding:
@@ -20,20 +22,34 @@ def units(place: Place) -> Finding:
     names = [name for name in place.host.names(shipped) if name.endswith(UNIT_SUFFIXES)]
     if not names:
         return failed(f"{shipped} has no units")
-    findings = [finding for name in names for finding in _compared(place, shipped / name)]
+    findings = [
+        finding for name in names for finding in _compared(place, shipped / name, place.site.unit_folder / name)
+    ]
     return worst(findings, f"{len(names)} installed, each as this release ships it")
 
 
-def _compared(place: Place, shipped: Path) -> list[Finding]:
-    installed = place.site.unit_folder / shipped.name
+def other_files(place: Place) -> Finding:
+    """What the release ships beside the units: accounts, folders, the command, the health script."""
+    share, name = place.site.share, "ibkr-trading.conf"
+    pairs = (
+        (share / "sysusers.d" / name, Path("/etc/sysusers.d") / name),
+        (share / "tmpfiles.d" / name, Path("/etc/tmpfiles.d") / name),
+        (share / "wrapper.sh", COMMAND),
+        (share / "scripts" / "health_check.sh", _health_script(place)),
+    )
+    findings = [finding for shipped, installed in pairs for finding in _compared(place, shipped, installed)]
+    return worst(findings, f"{len(pairs)} installed, each as this release ships it")
+
+
+def _compared(place: Place, shipped: Path, installed: Path) -> list[Finding]:
     try:
         there = place.host.read(installed)
     except Absent:
-        return [failed(f"{shipped.name} is not installed")]
+        return [failed(f"{installed} is not installed")]
     differing = differences(place.host.read(shipped), there)
     if not differing:
         return []
-    return [failed(f"{shipped.name} differs from the shipped one ({some(differing, DIFFERING_LINES_MAX)})")]
+    return [failed(f"{installed} differs from the shipped one ({some(differing, DIFFERING_LINES_MAX)})")]
 
 
 def differences(shipped: str, installed: str) -> list[str]:
@@ -65,7 +81,7 @@ def restart_delays(place: Place) -> Finding:
     """The drop-in that this systemd understands; the wrong one is ignored without a word."""
     version = place.systemd_version()
     native = version >= place.bounds.systemd_native_backoff
-    shipped = place.shipped_units() / ("restart-native.conf" if native else "restart-helper.conf")
+    shipped = place.site.share / "drop-ins" / ("restart-native.conf" if native else "restart-helper.conf")
     installed = place.site.drop_ins / RESTART_DROP_IN
     mend = f"sudo install -D -m 644 {shipped} {installed} && sudo systemctl daemon-reload"
     try:
@@ -157,9 +173,7 @@ def calendar_timer(place: Place) -> Finding:
 
 def health_script(place: Place) -> Finding:
     """The plan's script, where the plan has it; instances are asked by it too."""
-    from trader.doctor.site import base_of
-
-    script = base_of(place.site.user, "") / "scripts" / "health_check.sh"
+    script = _health_script(place)
     state = place.host.state(script)
     if state.owner != "root" or state.mode & 0o022 or not state.mode & 0o111:
         return failed(
@@ -167,3 +181,7 @@ def health_script(place: Place) -> Finding:
             f"sudo chown root:root {script} && sudo chmod 755 {script}",
         )
     return ok(str(script))
+
+
+def _health_script(place: Place) -> Path:
+    return base_of(place.site.user, "") / "scripts" / "health_check.sh"

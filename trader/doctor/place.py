@@ -106,7 +106,7 @@ class Place:
         raise NotVisible(f"neither {self.site.unit_folder} nor {self.shipped_units()} has {name}")
 
     def shipped_units(self) -> Path:
-        return self.site.share / "systemd"
+        return self.site.share / "units"
 
     def settings(self) -> "Settings":
         """The configuration; raises Absent, NotVisible, or ConfigurationError."""

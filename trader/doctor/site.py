@@ -16,7 +16,10 @@ from trader.doctor.units import Directives, directives
 USER: Final = "trader"
 PREFIX: Final = Path("/opt/ibkr-trading")
 UNIT_FOLDER: Final = Path("/etc/systemd/system")
-INSTANCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+RECORD: Final = Path("/etc/ibkr-trading/installed")
+"""What ``install.sh`` installed with: lines of KEY=value."""
+INSTANCE: Final = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+INSTANCE_CONFIG: Final = re.compile(r"/instances/(?P<name>[^/]+)/config/[^/]+")
 PROGRAM: Final = re.compile(r"(?P<prefix>/\S*)/current/bin/trader\b")
 CONFIG: Final = re.compile(r"(?:--config|-c)[ =](?P<file>/\S+)")
 CONFIG_VARIABLE: Final = re.compile(r"TRADER_CONFIG=(?P<file>[^\s\"']+)")
@@ -112,15 +115,28 @@ def site_of(host: Host, instance: str = "") -> Site:
     """The installation of ``instance``; raises SiteError for a name that no unit can have."""
     if instance and not INSTANCE.fullmatch(instance):
         raise SiteError(
-            f"{instance!r} is no name of an instance: letters, digits, - and _, at most 32, as in ibkr-trading@NAME"
+            f"{instance!r} is no name of an instance: lower-case letters, digits, - and _, at most 31, "
+            "beginning with a letter, as in ibkr-trading@NAME"
         )
-    base = base_of(USER, instance)
-    site = Site(instance=instance, user=USER, prefix=PREFIX, config=base / "config" / "config.yaml", base=base)
+    recorded = _settings(host, RECORD)
+    user = recorded.last("USER") or USER
+    base = base_of(user, instance)
+    prefix = Path(recorded.last("PREFIX") or PREFIX)
+    site = Site(instance=instance, user=user, prefix=prefix, config=base / "config" / "config.yaml", base=base)
+    return _as_installed(site, _settings(host, site.unit_folder / site.unit_file))
+
+
+def instance_of(config: str) -> str:
+    """The instance whose configuration lies at ``config``; empty for any other file."""
+    found = INSTANCE_CONFIG.search(config)
+    return found["name"] if found else ""
+
+
+def _settings(host: Host, path: Path) -> Directives:
     try:
-        found = directives(host.read(site.unit_folder / site.unit_file))
+        return directives(host.read(path))
     except (Absent, NotVisible):
-        return site
-    return _as_installed(site, found)
+        return Directives([])
 
 
 def _as_installed(site: Site, found: Directives) -> Site:

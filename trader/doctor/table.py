@@ -55,6 +55,7 @@ CHECKS: Final = (
         "head --bytes 32 /dev/urandom | base64 | sudo install -D -m 600 /dev/stdin {token}",
     ),
     Check("units", DEPLOYMENT, UNITS, "units", installed.units, INSTALL),
+    Check("other_files", DEPLOYMENT, UNITS, "other files", installed.other_files, INSTALL),
     Check("units_read", DEPLOYMENT, UNITS, "units in force", installed.in_memory, "sudo systemctl daemon-reload"),
     Check("programs", DEPLOYMENT, UNITS, "units' programs", installed.helper_is_there, INSTALL),
     Check("drop_ins", DEPLOYMENT, UNITS, "drop-ins", installed.drop_ins, "systemctl cat {unit}"),
