@@ -127,7 +127,7 @@ class Rig:
         return values
 
     def simulator(self, *arguments: str) -> subprocess.Popen[str]:
-        process = self._start("simulate", "--port", str(self.port), "--symbols", "SPY,AAPL", *arguments)
+        process = self.start("simulate", "--port", str(self.port), "--symbols", "SPY,AAPL", *arguments)
         assert process.stdout is not None
         assert "listening" in process.stdout.readline()
         return process
@@ -135,7 +135,7 @@ class Rig:
     def service(self) -> subprocess.Popen[str]:
         """Start the service; its log goes to service.log."""
         with (self.folder / "service.log").open("a") as log:
-            return self._start("run", "--config", str(self.config), stderr=log)
+            return self.start("run", "--config", str(self.config), stderr=log)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
@@ -197,7 +197,8 @@ class Rig:
                 if pipe is not None:
                     pipe.close()
 
-    def _start(self, *arguments: str, stderr: Any = subprocess.DEVNULL) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, stderr: Any = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        """Start one command; its output can be read, its errors go to ``stderr``."""
         process = subprocess.Popen(
             [sys.executable, "-m", "trader", *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True, env=self.environment,

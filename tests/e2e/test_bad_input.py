@@ -19,6 +19,7 @@ pytestmark = pytest.mark.e2e
 
 ROWS = "time,symbol,bid,bid_size,ask,ask_size,last,last_size\n2013-10-07T13:30:00Z,SPY,167.5,100,167.6,100,,\n"
 EXIT_UNUSABLE = 2
+EXIT_MISCONFIGURED = 78
 
 
 def trader(rig: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -49,7 +50,7 @@ def test_a_configuration_is_refused_with_one_sentence_before_anything_starts(rig
 
     refused = trader(rig, "run", "--config", "config.yaml")
 
-    assert refused.returncode == EXIT_UNUSABLE
+    assert refused.returncode == EXIT_MISCONFIGURED
     assert sentence in refused.stderr.splitlines()[-1]
     assert "Traceback" not in refused.stderr
     assert not (rig.folder / "state" / "journal.db").exists()

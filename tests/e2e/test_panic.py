@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trader.contracts import TradingState
+from trader.contracts import Side, TradingState
 
 pytestmark = pytest.mark.e2e
 
@@ -82,3 +82,66 @@ def test_panic_says_not_flat_when_the_gateway_is_gone(rig: Any) -> None:
     assert panic.returncode == 1
     assert "NOT FLAT" in panic.stderr
     assert (rig.folder / "panic.flag").exists()
+
+
+def hold(rig: Any) -> Any:
+    """``trader panic --hold``, as the unit of the flag runs it."""
+    return rig.start("panic", "--hold", "--config", str(rig.config))
+
+
+def test_a_held_panic_leaves_the_flattening_to_a_service_that_obeys(rig: Any) -> None:
+    rig.simulator()
+    rig.service()
+    rig.wait(holds(100), "a position of 100")
+    (rig.folder / "panic.flag").touch()
+
+    held = hold(rig)
+
+    rig.wait(lambda s: s.panic_completed, "the panic to complete")
+    assert_flat(rig)
+    assert held.poll() is None
+    assert rig.command("resume").returncode == 0
+    assert held.wait(30) == 0
+    said = held.stdout.read()
+    assert "flat: the service cancelled every order and closed every position" in said
+    assert "connected as client" not in said
+
+
+def test_a_held_panic_flattens_with_the_service_killed(rig: Any) -> None:
+    rig.simulator()
+    service = rig.service()
+    rig.wait(holds(100), "a position of 100")
+    service.send_signal(signal.SIGKILL)
+    service.wait()
+    (rig.folder / "panic.flag").touch()
+
+    held = hold(rig)
+
+    line = ""
+    while "holding until the panic flag is removed" not in line:
+        line = held.stdout.readline()
+        assert line, "it ended"
+    assert_flat(rig)
+    held.send_signal(signal.SIGTERM)
+    assert held.wait(10) == -signal.SIGTERM
+    assert (rig.folder / "panic.flag").exists()
+
+
+def test_a_held_panic_beside_the_command_closes_every_position_once(rig: Any) -> None:
+    rig.simulator()
+    service = rig.service()
+    rig.wait(holds(100), "a position of 100")
+    service.send_signal(signal.SIGKILL)
+    service.wait()
+    (rig.folder / "panic.flag").touch()
+
+    held = hold(rig)
+    panic = rig.command("panic")
+
+    assert panic.returncode == 0, panic.stdout + panic.stderr
+    assert_flat(rig)
+    (rig.folder / "panic.flag").unlink()
+    assert held.wait(30) == 0
+    said = panic.stdout + held.stdout.read()
+    assert said.count("closing a position") == 1
+    assert sum(line.side is Side.SELL for line in rig.broker_state().executions) == 1

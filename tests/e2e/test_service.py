@@ -1,6 +1,7 @@
 """The service as a process: starts, trades, reloads, stops, and survives what breaks around it."""
 
 import json
+import os
 import signal
 import sqlite3
 import urllib.request
@@ -83,6 +84,29 @@ def test_a_reload_applies_limits_and_an_invalid_one_changes_nothing(rig: Any) ->
     assert rig.snapshot().risk.daily_loss_limit == 777
 
 
+def test_the_reload_command_ends_when_it_is_done_and_says_what_changed_or_why_nothing_did(rig: Any) -> None:
+    rig.simulator()
+    rig.service()
+    rig.wait(lambda s: s.ready, "ready")
+
+    rig.configure(risk={"daily_loss_limit": 777})
+    done = rig.command("reload")
+
+    assert (done.returncode, done.stdout) == (0, "reloaded: risk.daily_loss_limit\n"), done.stderr
+    assert rig.snapshot().risk.daily_loss_limit == 777
+
+    rig.configure(risk={"daily_loss_limit": -1, "max_open_orders": 0})
+    refused = rig.command("reload")
+
+    assert refused.returncode == 1
+    assert "risk.daily_loss_limit: must be greater than 0" in refused.stderr
+    assert "risk.max_open_orders: must be at least 1" in refused.stderr
+    assert rig.snapshot().risk.daily_loss_limit == 777
+
+    rig.configure(mode="paper")
+    assert "mode cannot change while the service runs" in rig.command("reload").stderr
+
+
 def test_a_strategy_that_raises_is_suspended_and_only_exits_are_allowed(rig: Any) -> None:
     rig.configure(strategy={"name": "own_strategies:Raiser"})
     rig.simulator()
@@ -106,9 +130,9 @@ def test_halt_cancels_and_resume_trades_again(rig: Any) -> None:
     rig.wait(lambda s: s.trading_state is TradingState.ACTIVE, "active")
 
 
-def stderr_of_failed_start(rig: Any) -> str:
+def stderr_of_failed_start(rig: Any, exit_code: int = 2) -> str:
     process = rig.service()
-    assert process.wait(30) == 2, rig.log()
+    assert process.wait(30) == exit_code, rig.log()
     return str(rig.log())
 
 
@@ -155,7 +179,7 @@ def test_a_journal_of_another_mode_is_refused(rig: Any) -> None:
     service.wait(30)
     rig.configure(mode="paper")
 
-    assert "is of mode simulated, the configuration says paper" in stderr_of_failed_start(rig)
+    assert "is of mode simulated, the configuration says paper" in stderr_of_failed_start(rig, os.EX_CONFIG)
 
 
 def test_paper_mode_does_not_trade_on_the_simulator(rig: Any) -> None:
