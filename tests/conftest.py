@@ -2,6 +2,7 @@
 
 import gzip
 import random
+import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -26,6 +27,11 @@ settings.load_profile("default")
 
 # A Monday in a recorded session of the New York exchange, which is open from 13:30 to 20:00 UTC.
 IN_SESSION = datetime(2013, 10, 7, 15, 0, tzinfo=UTC)
+
+# The name under which a figure that a test measured travels with its report.
+FIGURE = "measured"
+# What --dist loadgroup adds to the name of a test.
+GROUP = re.compile(r"@[\w-]+$")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,6 +73,32 @@ def programs_of_release(request: pytest.FixtureRequest) -> Programs:
         return find_programs(release=RELEASES[request.param])
     except ProgramsMissing as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str, float, str], None]:
+    """Keeps a figure that the test observed, by name, value and unit, for the summary at the end of the run."""
+
+    def keep(name: str, value: float, unit: str) -> None:
+        request.node.user_properties.append((FIGURE, f"{name}: {value:,.4g} {unit}".rstrip()))
+
+    return keep
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Lists what was measured, by test; the figures come with the reports, from other processes too."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    figures = {
+        (GROUP.sub("", report.nodeid).removeprefix("tests/"), text)
+        for report in reports
+        if isinstance(report, pytest.TestReport)
+        for name, text in report.user_properties
+        if name == FIGURE
+    }
+    if figures:
+        terminalreporter.section("measured")
+        for nodeid, text in sorted(figures):
+            terminalreporter.write_line(f"{nodeid}  {text}")
 
 
 class OtlpCollector:

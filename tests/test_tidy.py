@@ -25,7 +25,7 @@ TEST_NAME_MIN_WORDS = 3
 
 # Built from parts, so that this file does not contain what it looks for.
 LOOSE_ENDS = re.compile("|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X")))
-MACHINE_PATH = re.compile("/" + r"(?:home|Users)/(?!USER|<)\w+|/" + r"work/\w+")
+MACHINE_PATH = re.compile("/" + r"(?:home|Users)/(?!USER|<|trader\b)\w+|/" + r"work/\w+")  # trader: the service's user
 CLOCK_READINGS = {
     ("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("time", "time"),
     ("time", "time_ns"), ("time", "monotonic"), ("time", "monotonic_ns"),

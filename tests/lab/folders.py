@@ -45,16 +45,23 @@ def locked(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def being_made(target: Path) -> Iterator[Path]:
-    """A fresh folder beside ``target``, which becomes ``target`` when the block ends well, and else goes away."""
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    remove_tree(draft)
-    draft.mkdir(parents=True, mode=0o755)
+def scratch(name: str) -> Iterator[Path]:
+    """An empty folder of this process's own, which is gone after the block, unless it was moved elsewhere."""
+    folder = lab_folder() / f".{name}.{os.getpid()}"
+    remove_tree(folder)
+    folder.mkdir(mode=0o755)
     try:
+        yield folder
+    finally:
+        remove_tree(folder)
+
+
+@contextmanager
+def being_made(target: Path) -> Iterator[Path]:
+    """A fresh folder, which becomes ``target`` when the block ends well, and else goes away."""
+    with scratch(target.name) as draft:
         yield draft
         draft.replace(target)
-    finally:
-        remove_tree(draft)
 
 
 def remove_tree(folder: Path) -> None:

@@ -36,9 +36,23 @@ def is_required() -> bool:
     return os.environ.get(SWITCH) == "1"
 
 
-@cache
 def require(release: Release) -> None:
     """Makes sure that this machine can boot ``release``, installing what is missing; raises LabUnavailable."""
+    reason = _reason_against(release)
+    if reason is not None:
+        raise LabUnavailable(reason)
+
+
+@cache
+def _reason_against(release: Release) -> str | None:
+    try:
+        _require(release)
+    except LabUnavailable as error:
+        return str(error)
+    return None
+
+
+def _require(release: Release) -> None:
     if os.environ.get(SWITCH) == "0":
         raise LabUnavailable(f"the lab is turned off by {SWITCH}=0")
     if os.geteuid() != 0:

@@ -34,7 +34,7 @@ POWEROFF: Final = 38  # SIGRTMIN+4: what `systemctl poweroff` asks of PID 1
 INTERFACE_KINDS: Final = (
     "dummy",
     "bridge",
-)  # not every kernel has the first; where it has, the second only finds the name taken
+)  # not every kernel has the first
 UNIT_FOLDER: Final = "/etc/systemd/system"
 
 Value = TypeVar("Value")
@@ -69,7 +69,7 @@ class Lab:
         root = root_of(release)
         sweep()
         name = name or f"lab-{os.getpid()}-{next(_numbers)}"
-        record = _claim(name, release, tuple(layers))
+        record = _claim(name, release, [*layers, *(bind.source for bind in binds)])
         groups = tuple(Path(group) for group in record.groups)
         machine = Machine(name, record.folder, root, tuple(layers), tuple(binds), groups)
         try:
@@ -232,21 +232,21 @@ class Lab:
 
     def add_address(self, address: str, name: str = "beyond0") -> None:
         """Gives the machine an interface of its own with ``address`` ("192.0.2.1/24"): one that is not loopback."""
-        made = [self.run(["ip", "link", "add", name, "type", kind], check=False) for kind in INTERFACE_KINDS]
-        if all(attempt.returncode != 0 for attempt in made):
-            raise LabError(f"the kernel makes no interface to put {address} on: {made[-1].stderr}")
+        attempts = (self.run(["ip", "link", "add", name, "type", kind], check=False) for kind in INTERFACE_KINDS)
+        if not any(attempt.returncode == 0 for attempt in attempts):
+            raise LabError(f"this kernel makes no interface to put {address} on ({', '.join(INTERFACE_KINDS)})")
         self.run(["ip", "address", "add", address, "dev", name])
         self.run(["ip", "link", "set", name, "up"])
 
 
-def _claim(name: str, release: Release, layers: tuple[Path, ...]) -> Record:
+def _claim(name: str, release: Release, uses: Sequence[Path]) -> Record:
     """Takes the name: a lab is on record before anything of it exists, so that nothing of it can be left behind."""
     record = Record(
         name=name,
         release=release.name,
         owner=Process.me(),
         groups=tuple(map(str, groups_for(name))),
-        layers=tuple(map(str, layers)),
+        uses=tuple(map(str, uses)),
     )
     with locked("sweep"):
         if record.folder.exists():

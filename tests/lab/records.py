@@ -60,13 +60,13 @@ class Process:
 
 @dataclass(frozen=True)
 class Record:
-    """A lab: whose it is, its processes (None: not started yet), its groups and the layers that it lies on."""
+    """A lab: whose it is, its processes (None: not started yet), its groups, and the folders it lies on."""
 
     name: str
     release: str
     owner: Process | None
     groups: tuple[str, ...]
-    layers: tuple[str, ...]
+    uses: tuple[str, ...]
     container: Process | None = None
     leader: Process | None = None
 
@@ -112,13 +112,13 @@ def _parsed(document: dict[str, Any]) -> Record:
     processes = {
         name: Process(**document[name]) if document[name] else None for name in ("owner", "container", "leader")
     }
-    lists = {name: tuple(document[name]) for name in ("groups", "layers")}
+    lists = {name: tuple(document[name]) for name in ("groups", "uses")}
     return Record(**{**document, **processes, **lists})
 
 
-def layers_in_use() -> frozenset[Path]:
-    """The layers that some lab lies on."""
-    return frozenset(Path(layer) for record in records() for layer in record.layers)
+def in_use() -> frozenset[Path]:
+    """The layers and bound folders that some lab lies on, which must stay as they are."""
+    return frozenset(Path(used) for record in records() for used in record.uses)
 
 
 def sweep() -> list[str]:

@@ -1,0 +1,279 @@
+"""The lab itself: it boots what it says, its limits are enforced, machines are apart, and nothing of them stays."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.errors import CommandFailed, LabError, TimedOut
+from tests.lab.folders import ROOT, lab_folder
+from tests.lab.installed import binds_for
+from tests.lab.lab import Lab
+from tests.lab.records import RUNNING, records, sweep
+from tests.lab.release import Release
+from tests.lab.waiting import wait_until
+
+Measured = Callable[[str, float, str], None]
+BEYOND = "192.0.2.1"  # of a range that is nobody's (RFC 5737)
+PORT = 7890
+MEBIBYTE = 2**20
+# Whatever a service is killed for exceeding its memory: cgroup v2 says so, v1 only shows the signal.
+KILLED_FOR_MEMORY = {"oom-kill", "signal"}
+
+TAKE_MEMORY = "import time; block = bytearray({mebibytes} * 2**20); print(len(block)); time.sleep(0.1)"
+BURN = "import time; end = time.monotonic() + {seconds}\nwhile time.monotonic() < end: pass"
+THREADS = """
+import threading, time
+done = threading.Event()
+started = 0
+try:
+    for _ in range(40):
+        threading.Thread(target=done.wait, daemon=True).start()
+        started += 1
+except RuntimeError:
+    pass
+print(started)
+"""
+SERVE = "import http.server; http.server.ThreadingHTTPServer(('0.0.0.0', {port}), http.server.SimpleHTTPRequestHandler).serve_forever()"
+CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2).close()"
+
+
+def python(script: str, *arguments: str) -> list[str]:
+    return ["/usr/bin/python3", "-c", script, *arguments]
+
+
+def traces_of(name: str) -> list[str]:
+    """Whatever of a lab is left on this machine: folders, control groups, mounts, processes."""
+    folders = [path for path in (lab_folder() / RUNNING).iterdir() if path.name == name]
+    groups = [path for path in Path("/sys/fs/cgroup").rglob(name) if path.is_dir()]
+    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if name in line]
+    found = subprocess.run(["pgrep", "-f", f"machine={name}"], capture_output=True, text=True, check=False)
+    return [*map(str, folders), *map(str, groups), *mounts, *found.stdout.split()]
+
+
+def test_it_boots_the_release_that_was_asked_for(bare: Lab, release: Release) -> None:
+    assert bare.run(["systemctl", "--version"]).stdout.startswith(f"systemd {release.systemd} ")
+    assert bare.run(["cat", "/proc/1/comm"]).stdout == "systemd\n"
+    assert bare.state() == "running", bare.systemctl("--failed").stdout
+
+
+def test_what_is_deployed_gets_the_python_of_debian(bare: Lab, release: Release) -> None:
+    told = bare.run(python("import sys, ensurepip, venv; print(sys.version_info[:2], sys.executable)")).stdout
+    assert told == f"({release.python.replace('.', ', ')}) /usr/bin/python3\n"
+    assert bare.run(["which", "-a", "python3"]).stdout.split()[0] == "/usr/bin/python3"
+
+
+def test_nothing_of_the_host_is_at_hand(bare: Lab) -> None:
+    for folder in ("/root", "/home", "/usr/local/bin", "/tmp"):
+        listed = bare.run(["ls", "-A", folder]).stdout.split()
+        assert [name for name in listed if not name.startswith((".bashrc", ".profile", "systemd-private", "."))] == []
+    assert not bare.exists(str(ROOT))
+    assert not bare.exists("/opt/checkout/.venv")
+    assert "PIP" not in bare.run(["env"]).stdout
+
+
+def test_the_checkout_and_the_wheels_are_there_and_cannot_be_written(bare: Lab) -> None:
+    assert bare.exists("/opt/checkout/pyproject.toml")
+    wheels = bare.run(["ls", "/opt/wheels"]).stdout
+    assert "ibkr_trading-" in wheels
+    assert "\npip-" in wheels
+    for folder in ("/opt/checkout", "/opt/wheels"):
+        assert "Read-only file system" in bare.run(["touch", f"{folder}/new"], check=False).stderr
+
+
+def test_the_product_can_be_installed_from_the_wheels_without_a_network(bare: Lab, measured: Measured) -> None:
+    began = time.monotonic()
+    bare.run(["/usr/bin/python3", "-m", "venv", "--without-pip", "/opt/trial"])
+    pip = bare.run(["/bin/sh", "-c", "echo /opt/wheels/pip-*.whl"]).stdout.strip()
+    install = [f"{pip}/pip", "install", "--quiet", "--no-index", "--find-links", "/opt/wheels", "ibkr-trading"]
+    bare.run(["/opt/trial/bin/python", *install], timeout_s=180)
+    measured("venv and installation", time.monotonic() - began, "s")
+    assert "Usage" in bare.run(["/opt/trial/bin/trader", "--help"]).stdout
+
+
+def test_a_unit_beyond_its_memory_limit_is_killed(bare: Lab) -> None:
+    limits = ["MemoryMax=96M", "MemorySwapMax=0"]
+    assert bare.run_in_unit(python(TAKE_MEMORY.format(mebibytes=32)), limits).stdout == f"{32 * MEBIBYTE}\n"
+    bare.unit("greedy.service", f"[Service]\nMemoryMax=96M\nMemorySwapMax=0\nExecStart={_word(TAKE_MEMORY, 256)}\n")
+    bare.systemctl("start", "greedy.service")
+    bare.wait_until(lambda: bare.show("greedy.service", "ActiveState")["ActiveState"] == "failed", "the kill")
+    shown = bare.show("greedy.service", "Result", "ExecMainStatus")
+    assert shown["Result"] in KILLED_FOR_MEMORY
+    assert int(shown["ExecMainStatus"]) == signal.SIGKILL
+
+
+def _word(script: str, mebibytes: int) -> str:
+    return f'/usr/bin/python3 -c "{script.format(mebibytes=mebibytes)}"'
+
+
+def test_a_unit_gets_no_more_of_a_processor_than_its_quota(bare: Lab, measured: Measured) -> None:
+    properties = ["CPUQuota=40%", "RemainAfterExit=yes"]
+    bare.run(["systemd-run", "--quiet", "--unit=burner", *_options(properties), *python(BURN.format(seconds=2))])
+    bare.wait_until(lambda: bare.show("burner", "SubState")["SubState"] == "exited", "the end of the loop")
+    used_s = int(bare.show("burner", "CPUUsageNSec")["CPUUsageNSec"]) / 1e9
+    bare.systemctl("stop", "burner")
+    measured("processor used with CPUQuota=40%", used_s / 2 * 100, "%")
+    # What is shown is that the quota is enforced at all; how busy the machine is decides the rest.
+    assert used_s < 2 * 0.40 * 1.25
+
+
+def _options(properties: list[str]) -> list[str]:
+    return [f"--property={item}" for item in properties]
+
+
+def test_a_unit_gets_no_more_tasks_than_its_limit(bare: Lab) -> None:
+    assert bare.run_in_unit(python(THREADS)).stdout == "40\n"
+    assert int(bare.run_in_unit(python(THREADS), ["TasksMax=10"]).stdout) == 9
+
+
+@pytest.fixture(scope="module")
+def server(bare: Lab) -> Iterator[Lab]:
+    """A machine with an address beyond loopback, and a server on all addresses."""
+    bare.add_address(f"{BEYOND}/24")
+    bare.run(["systemd-run", "--quiet", "--unit=server", *python(SERVE.format(port=PORT))])
+    bare.wait_until(
+        lambda: bare.run(python(CONNECT, BEYOND, str(PORT)), check=False).returncode == 0, "an answer of the server"
+    )
+    yield bare
+    bare.systemctl("stop", "server")
+
+
+def test_a_unit_reaches_only_the_addresses_that_it_may(server: Lab) -> None:
+    only_loopback = ["IPAddressDeny=any", "IPAddressAllow=localhost"]
+    for address, properties, is_reached in (
+        (BEYOND, [], True),
+        ("127.0.0.1", only_loopback, True),
+        (BEYOND, only_loopback, False),
+    ):
+        done = server.run_in_unit(python(CONNECT, address, str(PORT)), properties, check=False)
+        assert (done.returncode == 0) is is_reached, done
+
+
+def test_the_journal_keeps_what_units_say_with_its_priority(bare: Lab) -> None:
+    before = bare.cursor()
+    bare.run(["systemd-run", "--quiet", "--wait", "--unit=teller", "/bin/sh", "-c", "echo plain; echo '<3>grave'"])
+    said = bare.wait_until(
+        lambda: (
+            [entry for entry in bare.journal("teller.service", after=before) if entry["_TRANSPORT"] == "stdout"][1:]
+            and bare.journal("teller.service", "_TRANSPORT=stdout", after=before)
+        ),
+        "what the unit said",
+    )
+    assert [(entry["MESSAGE"], entry["PRIORITY"]) for entry in said] == [("plain", "6"), ("grave", "3")]
+
+
+def test_a_file_that_is_written_again_keeps_its_owner_and_mode(bare: Lab) -> None:
+    bare.write("/etc/lab/secret", "one\n", mode=0o640, owner="root:daemon")
+    bare.write("/etc/lab/secret", "two\n")
+    assert bare.read("/etc/lab/secret") == "two\n"
+    assert bare.run(["stat", "--format=%a %U:%G", "/etc/lab/secret"]).stdout == "640 root:daemon\n"
+    bare.remove("/etc/lab")
+    assert not bare.exists("/etc/lab/secret")
+
+
+def test_a_command_that_fails_tells_what_it_said(bare: Lab) -> None:
+    with pytest.raises(CommandFailed, match=r"exit code 3\n.*out of luck"):
+        bare.run(["/bin/sh", "-c", "echo out of luck >&2; exit 3"])
+
+
+def test_a_command_that_takes_too_long_is_ended(bare: Lab) -> None:
+    with pytest.raises(CommandFailed, match=r"not done within 0.3 s\nstarted"):
+        bare.run(["/bin/sh", "-c", "echo started; exec sleep 98765"], timeout_s=0.3)
+    assert bare.run(["pgrep", "-f", "sleep 98765"], check=False).stdout == ""
+
+
+def test_what_does_not_come_is_named(bare: Lab) -> None:
+    with pytest.raises(TimedOut, match="a pig that flies.*systemd"):
+        bare.wait_until(lambda: False, "a pig that flies", timeout_s=0)
+
+
+def test_two_machines_side_by_side_share_nothing(release: Release, measured: Measured) -> None:
+    began = time.monotonic()
+    with Lab.boot(release) as one:
+        measured("boot", time.monotonic() - began, "s")
+        with Lab.boot(release) as other:
+            assert one.name != other.name
+            one.write("/etc/only-here", "one")
+            assert not other.exists("/etc/only-here")
+            one.add_address(f"{BEYOND}/24")
+            assert BEYOND not in other.run(["ip", "address"]).stdout
+            boots = {lab.read("/proc/sys/kernel/random/boot_id") for lab in (one, other)}
+            assert len(boots) == 2
+        assert one.state() == "running"
+
+
+def test_nothing_of_a_machine_is_left_when_it_is_off(release: Release, measured: Measured) -> None:
+    with Lab.boot(release) as lab:
+        lab.run(["systemd-run", "--quiet", "--unit=worker", "sleep", "98765"])
+        assert len(traces_of(lab.name)) > 2
+        began = time.monotonic()
+    measured("off", time.monotonic() - began, "s")
+    assert traces_of(lab.name) == []
+    lab.off()
+
+
+def test_nothing_of_a_machine_is_left_when_its_test_fails(release: Release) -> None:
+    with pytest.raises(ZeroDivisionError), Lab.boot(release) as lab:
+        _ = 1 / 0
+    assert traces_of(lab.name) == []
+
+
+def test_nothing_of_a_machine_is_left_that_could_not_be_booted(release: Release) -> None:
+    name = f"broken-{os.getpid()}"
+    with pytest.raises(LabError, match="could not be booted"):
+        Lab.boot(release, layers=[_broken_layer()], name=name)
+    assert traces_of(name) == []
+
+
+def _broken_layer() -> Path:
+    return Path("/nowhere:/proc")
+
+
+def test_a_machine_whose_owner_was_killed_is_swept(release: Release) -> None:
+    script = (
+        "import os, sys, signal\n"
+        "from tests.lab.lab import Lab\n"
+        "from tests.lab.release import RELEASES\n"
+        "lab = Lab.boot(RELEASES[sys.argv[1]])\n"
+        "print(lab.name, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, release.name], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
+    name = done.stdout.strip()
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    wait_until(lambda: sweep() or all(record.name != name for record in records()), f"the sweep of {name}")
+    assert traces_of(name) == []
+
+
+def test_a_machine_boots_from_what_another_was_frozen_with(
+    release: Release, tmp_path: Path, measured: Measured
+) -> None:
+    target = lab_folder() / f"trial-{release.name}-{os.getpid()}"
+    with Lab.boot(release, binds=binds_for(release)) as lab:
+        lab.unit(
+            "hello.service", "[Service]\nType=oneshot\nExecStart=echo hello\n[Install]\nWantedBy=multi-user.target\n"
+        )
+        lab.systemctl("enable", "hello.service")
+        lab.write("/usr/local/bin/tool", "#!/bin/sh\necho tool\n", mode=0o755)
+        lab.remove("/etc/motd")
+        layers = lab.freeze(target)
+    assert traces_of(lab.name) == []
+    began = time.monotonic()
+    with Lab.boot(release, layers=layers) as thawed:
+        measured("boot from a frozen machine", time.monotonic() - began, "s")
+        assert [entry["MESSAGE"] for entry in thawed.journal("hello.service", "SYSLOG_IDENTIFIER=echo")] == ["hello"]
+        assert thawed.run(["tool"]).stdout == "tool\n"
+        assert not thawed.exists("/etc/motd")
+        thawed.write("/etc/motd", "back")
+        second = thawed.freeze(lab_folder() / f"{target.name}-second")
+    with Lab.boot(release, layers=second) as twice:
+        assert (twice.read("/etc/motd"), twice.run(["tool"]).stdout) == ("back", "tool\n")
+    for layer in second:
+        subprocess.run(["rm", "-rf", layer], check=True)
