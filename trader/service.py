@@ -306,7 +306,11 @@ class Service:
             raise ControlError(
                 "the panic is still cancelling and flattening; resume when trader status shows it is done"
             )
-        self.settings.panic.flag.unlink(missing_ok=True)
+        flag = self.settings.panic.flag
+        try:
+            flag.unlink(missing_ok=True)
+        except OSError as error:
+            raise ControlError(f"{flag} cannot be removed ({error.strerror}): remove it, then resume again") from error
         accept = request.flag("accept_positions")
         self.loop.post(ResumeRequested(at=self._clock.now(), source="operator", accept_positions=accept))
         return Response.success(self.engine.policy_notice())

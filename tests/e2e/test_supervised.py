@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -145,6 +146,8 @@ def test_a_start_is_counted_by_what_systemd_saw(rig: Any, name: str, eventually:
 
     snapshot = rig.wait(lambda s: s.ready, "ready again")
     assert snapshot.starts == {"deploy": 1, reason: 1}
+    with urllib.request.urlopen(f"http://127.0.0.1:{rig.metrics_port}/metrics", timeout=5) as answer:
+        assert f'trader_starts_total{{reason="{reason}"}} 1.0' in answer.read().decode()
     eventually(lambda: not record.exists(), "the record to be removed")
     if written is None:
         assert "does not tell how the last run ended" in rig.log()

@@ -32,7 +32,7 @@ the settings in force.
 - An unknown key is an error. `true` and `false` are the only flags; text that looks like a number is quoted.
 - A relative path lies beside the configuration file.
 - Amounts are in `base_currency`; `_s` is seconds, `_bytes` bytes, `_ratio` a share between 0 and 1.
-- A key marked *reload* may change while the service runs (SIGHUP, `systemctl reload`). A reload that changes
+- A key marked *reload* may change while the service runs (`trader reload`, SIGHUP). A reload that changes
   any other key, or is not valid as a whole, is refused with its reasons, and the old settings stay.
 - Secrets are in files that only the service's user can read, or come as systemd credentials: `credential:NAME` in
   place of a secret's file means the one that the unit passes by `LoadCredential=NAME:FILE`.
