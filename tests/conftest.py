@@ -7,11 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.tools.go_programs import GoProgram, NotBuilt, built
 from trader.clock import ManualClock
 from trader.stack import Programs, ProgramsMissing, Release, find_programs
 
@@ -60,6 +62,19 @@ def programs() -> Programs:
         return find_programs()
     except ProgramsMissing as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def go_program() -> Callable[[GoProgram], Path]:
+    """Finds a linter or exporter that is built from source; the test is skipped where it cannot be had."""
+
+    def find(program: GoProgram) -> Path:
+        try:
+            return built(program)
+        except NotBuilt as error:
+            pytest.skip(str(error))
+
+    return find
 
 
 # Programs of other releases than this machine's run when their packages are only unpacked.

@@ -145,7 +145,7 @@ def _make_upper(machine: Machine) -> None:
         (machine.folder / name).mkdir(parents=True)
     (machine.folder / "upper").chmod(0o755)
     if machine.root.usr:
-        make_usr_layer(machine.folder / "upper/usr", machine.root.usr)
+        make_usr_layer(machine.folder / "upper/usr", machine.root.usr, is_first=not machine.layers)
 
 
 def _script(machine: Machine, dies_with_us: bool) -> str:

@@ -66,6 +66,9 @@ class Lab:
         and LabError when it does not come up within ``timeout_s``.
         """
         require(release)
+        for layer in layers:
+            if not layer.is_dir():
+                raise LabError(f"{layer} is no frozen machine to boot from")
         root = root_of(release)
         sweep()
         name = name or f"lab-{os.getpid()}-{next(_numbers)}"

@@ -129,12 +129,13 @@ def _make_bootable(root: Path) -> None:
         (root / name).touch()
 
 
-def make_usr_layer(upper: Path, usr: Path) -> None:
-    """Prepares ``upper``, empty, to lie over the host's ``usr``: hides its `local`, and keeps its age."""
+def make_usr_layer(upper: Path, usr: Path, *, is_first: bool) -> None:
+    """Prepares ``upper``, empty, to lie over the host's ``usr``: the first hides its `local`, all keep its age."""
+    if is_first:
+        for folder in ("local/bin", "local/sbin", "local/lib", "local/share"):
+            (upper / folder).mkdir(parents=True)
+        os.setxattr(upper / "local", OPAQUE, b"y")
     about = usr.stat()
-    for folder in ("local/bin", "local/sbin", "local/lib", "local/share"):
-        (upper / folder).mkdir(parents=True, exist_ok=True)
-    os.setxattr(upper / "local", OPAQUE, b"y")
     os.utime(upper, ns=(about.st_atime_ns, about.st_mtime_ns))
 
 
