@@ -169,6 +169,7 @@ def test_the_journal_keeps_what_units_say_with_its_priority(bare: Lab) -> None:
 
     said = bare.wait_until(both_lines, "what the unit said")
     assert [(entry["MESSAGE"], entry["PRIORITY"]) for entry in said] == [("plain", "6"), ("grave", "3")]
+    assert bare.journal("teller.service", after=bare.cursor()) == []
 
 
 def test_a_file_that_is_written_again_keeps_its_owner_and_mode(bare: Lab) -> None:
