@@ -22,8 +22,9 @@ from tests.lab.waiting import wait_until
 
 CAPABILITIES: Final = "CAP_BPF,CAP_NET_ADMIN,CAP_PERFMON,CAP_SYSLOG,CAP_IPC_LOCK,CAP_WAKE_ALARM,CAP_BLOCK_SUSPEND"
 SYSTEM_CALLS: Final = "bpf perf_event_open @keyring"
-# Renames and copies stay plain files, so that a layer means the same wherever it is mounted again.
-OVERLAY_OPTIONS: Final = "redirect_dir=off,index=off,metacopy=off"
+# Renames and copies stay plain files, so that a layer means the same wherever it is mounted again. What a machine syncs
+# is not written through: nothing of it is to survive the host, and turning it off would wait for the host's disk.
+OVERLAY_OPTIONS: Final = "redirect_dir=off,index=off,metacopy=off,volatile"
 NSPAWN: Final = (
     "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=read-only", "--notify-ready=yes",
     "--private-network", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--hostname=lab",
