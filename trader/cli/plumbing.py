@@ -1,5 +1,6 @@
 """What commands share: the configuration option, and failures as one sentence with an exit code."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,9 +23,18 @@ DEFAULT_CONFIG = Path("config.yaml")
 
 
 def fail(sentence: str, code: int = EXIT_FAILED) -> NoReturn:
-    """Say ``sentence`` on stderr and end the command."""
-    typer.echo(sentence, err=True)
+    """Say ``sentence`` on stderr, in the journal as an error, and end the command."""
+    prefix = "<3>ERROR " if _is_in_journal() else ""
+    typer.echo("\n".join(prefix + line for line in sentence.splitlines()), err=True)
     raise typer.Exit(code)
+
+
+def _is_in_journal() -> bool:
+    if "JOURNAL_STREAM" not in os.environ:
+        return False
+    from observability.logs import is_journal_stream
+
+    return is_journal_stream()
 
 
 @contextmanager

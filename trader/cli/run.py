@@ -30,7 +30,7 @@ def register(parent: typer.Typer) -> None:
 def run_command(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run the trading service until SIGTERM or Ctrl-C; SIGHUP reloads the configuration."""
     faulthandler.enable(STDERR, all_threads=True)
-    from observability.logs import configure_logging
+    from observability.logs import configure_logging, is_journal_stream
     from trader.cli.exit_codes import CONFIGURATION_ERRORS, EXIT_MISCONFIGURED, USER_ERRORS
     from trader.service import Service, clock_for
 
@@ -41,9 +41,12 @@ def run_command(config: ConfigOption = DEFAULT_CONFIG) -> None:
         service = Service(settings, clock=clock, config_file=config, logs=logs)
         asyncio.run(_run(service))
     except USER_ERRORS as error:
+        code = EXIT_MISCONFIGURED if isinstance(error, CONFIGURATION_ERRORS) else EXIT_UNUSABLE
         logging.getLogger("trader").error("%s", error)
         logs.stop()
-        fail(str(error), EXIT_MISCONFIGURED if isinstance(error, CONFIGURATION_ERRORS) else EXIT_UNUSABLE)
+        if is_journal_stream():
+            raise typer.Exit(code) from None
+        fail(str(error), code)
     except Exception:
         logging.getLogger("trader").exception("the service ends: an invariant is broken")
         raise typer.Exit(EXIT_FAILED) from None
