@@ -103,8 +103,8 @@ def _stage_table(title: str, results: list[Result]) -> "RenderableType":
     table = Table(
         title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=False, pad_edge=False
     )
-    for width in (11, 22):
-        table.add_column(no_wrap=True, min_width=width)
+    for width in (11, 21):
+        table.add_column(no_wrap=True, width=width)
     table.add_column(overflow="fold")
     for item, group in groupby(results, key=lambda result: result.item):
         table.add_row("", Text(item, "dim"), "")

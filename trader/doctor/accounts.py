@@ -13,7 +13,7 @@ def user(place: Place) -> Finding:
         return failed(f"{name} is root by another name (uid 0)", f"sudo userdel {name} && sudo systemd-sysusers")
     if account.shell not in place.bounds.shells_without_login:
         return warning(
-            f"{name} may log in with {account.shell}; the service needs no shell",
+            f"{name} may log in with {account.shell}, and the service needs no shell",
             f"sudo usermod --shell /usr/sbin/nologin {name}",
         )
     return ok(f"{name}, uid {account.uid}, no login shell")
@@ -27,4 +27,4 @@ def groups(place: Place) -> Finding:
     if powers:
         mend = " && ".join(f"sudo gpasswd --delete {account.name} {group}" for group in powers)
         return failed(f"{account.name} is in {', '.join(powers)}, which is more than trading needs", mend)
-    return ok(f"in {', '.join(sorted(account.groups))} only; not in sudo, wheel, docker or adm")
+    return ok(f"in {', '.join(sorted(account.groups))} only, not in sudo, wheel, docker or adm")

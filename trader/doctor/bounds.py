@@ -48,7 +48,7 @@ class Bounds:
     log_lines_max: int = 20_000
     gateway_ports: tuple[int, ...] = (4001, 4002, 7496, 7497)
     series_max: int = 1_500
-    panic_drill_age_high_s: float = 35 * DAY_S
+    panic_drill_age_high_s: float = 92 * DAY_S
     backup_age_high_s: float = 2 * DAY_S
 
 

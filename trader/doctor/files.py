@@ -68,7 +68,7 @@ def _differs(found: FileState, want: Wanted) -> str:
     if want.group and found.group != want.group:
         return f"has the group {found.group}, not {want.group}"
     if found.mode & ~want.mode & 0o777:
-        return f"has the mode {found.mode:04o}; at most {want.mode:04o}"
+        return f"has the mode {found.mode:04o}, at most {want.mode:04o}"
     if want.owner == "root" and want.group and want.mode & 0o070 & ~found.mode:
         return f"is closed to its group (mode {found.mode:04o}, not {want.mode:04o})"
     return ""

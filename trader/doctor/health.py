@@ -1,5 +1,6 @@
 """The running service's own words: ready, metrics, its journal."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -21,8 +22,19 @@ def ready(place: Place) -> Finding:
     answered = place.exporter("/readyz")
     if answered is None:
         return failed(f"nobody answers at port {place.usable_settings().metrics.port}")
-    said = "; ".join(line.strip() for line in answered.body.splitlines() if line.strip())
-    return ok(said or "ready") if answered.status == HTTP_OK else failed(f"not ready: {said}")
+    if answered.status == HTTP_OK:
+        return ok("ready")
+    return failed(f"not ready: {_problems(answered.body)}")
+
+
+def _problems(body: str) -> str:
+    """Why, as ``/readyz`` says it: JSON with ``problems``, or lines."""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        told = None
+    problems = told.get("problems", []) if isinstance(told, dict) else body.splitlines()
+    return "; ".join(str(problem).strip() for problem in problems) or "no reason given"
 
 
 def metrics(place: Place) -> Finding:
@@ -47,7 +59,7 @@ def session_metrics(place: Place) -> Finding:
     if SESSION_METRIC not in samples(place.host.read(path)):
         return failed(f"{path} has no {SESSION_METRIC}")
     if old.total_seconds() > place.bounds.calendar_age_max_s:
-        return failed(f"{path} is {age(old)} old; it is written every five minutes")
+        return failed(f"{path} is {age(old)} old, and it is written every five minutes")
     return ok(f"{path}, {age(old)} old")
 
 
@@ -70,7 +82,7 @@ def journal(place: Place) -> Finding:
     url = place.usable_settings().journal.url
     if not url.startswith(SQLITE):
         return unknown(
-            "the journal is not SQLite: its server looks after it", f"trader journal stats {place.site.options}"
+            "the journal is not SQLite, its server looks after it", f"trader journal stats {place.site.options}"
         )
     path = Path(url.removeprefix(SQLITE).partition("?")[0])
     state = place.host.state(path)
@@ -81,7 +93,15 @@ def journal(place: Place) -> Finding:
         return failed(f"{path} has no write-ahead log (mode {found.journal_mode})")
     if state.mode & 0o077:
         return failed(f"others can read {path} (mode {state.mode:04o})", f"sudo chmod 600 {path}")
-    return ok(f"{path}, {amount(state.size_bytes)}, sound, with a write-ahead log")
+    size_bytes = sum(_size_bytes(place, file) for file in (path, path.with_name(f"{path.name}-wal")))
+    return ok(f"{path}, {amount(size_bytes)}, sound, with a write-ahead log")
+
+
+def _size_bytes(place: Place, path: Path) -> int:
+    try:
+        return place.host.state(path).size_bytes
+    except Absent:
+        return 0
 
 
 def panic_drill(place: Place) -> Finding:

@@ -7,8 +7,8 @@ from typing import Final
 from trader.doctor.model import Absent, Finding, failed, ok, warning, worst
 from trader.doctor.place import Place
 from trader.doctor.site import base_of
-from trader.doctor.units import directives
-from trader.doctor.words import some
+from trader.doctor.units import directives, moment_of
+from trader.doctor.words import age, some
 
 RESTART_DROP_IN: Final = "10-restart.conf"
 UNIT_SUFFIXES: Final = (".service", ".path", ".timer", ".target", ".socket")
@@ -165,10 +165,14 @@ def calendar_timer(place: Place) -> Finding:
     findings = [boot]
     if result not in ("success", ""):
         findings.append(failed(f"{service} ended with {result}", f"sudo journalctl --unit {service} --lines 20"))
-    last = shown.get("LastTriggerUSec", "")
-    if last in ("", "n/a", "0"):
+    last = moment_of(shown.get("LastTriggerUSec", ""))
+    if last is None:
         findings.append(warning(f"{timer} has not been due yet", f"sudo systemctl start {service}"))
-    return worst(findings, f"{timer} is active, last at {last}")
+        return worst(findings, "")
+    passed = place.host.now() - last
+    if passed.total_seconds() > place.bounds.calendar_age_max_s:
+        findings.append(failed(f"{timer} was last due {age(passed)} ago", f"sudo systemctl restart {timer}"))
+    return worst(findings, f"{timer} is active, last due {age(passed)} ago")
 
 
 def health_script(place: Place) -> Finding:

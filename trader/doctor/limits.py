@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from trader.doctor.bounds import GIBIBYTE, MEBIBYTE
 from trader.doctor.model import Absent, Finding, NotVisible, failed, ok, unknown, warning, worst
 from trader.doctor.place import Place
 from trader.doctor.system import CGROUPS
-from trader.doctor.units import INFINITE, count, quota_cores, size_bytes, span_s
+from trader.doctor.units import INFINITE, Directives, count, directives, quota_cores, size_bytes, span_s
 from trader.doctor.words import amount
 
 PAGE_BYTES: Final = 65_536
@@ -45,22 +46,36 @@ def limits(place: Place) -> Finding:
     """systemd's against the unit file's."""
     shown = place.loaded(place.site.unit)
     unit = place.unit_text()
-    findings = []
-    told = []
-    for limit in LIMITS:
-        wanted_text = unit.last(limit.directive)
-        if wanted_text is None:
-            findings.append(warning(f"the unit has no {limit.directive}"))
-            continue
-        wanted, has = limit.read(wanted_text), limit.read_property(shown.get(limit.property))
-        if wanted is None or has is None:
-            findings.append(unknown(f"{limit.directive} is not understood ({shown.get(limit.property)})"))
-        elif wanted != has:
-            overridden = shown.get("DropInPaths", "")
-            words = f"{limit.directive} is {shown[limit.property]} and not {wanted_text}"
-            findings.append(warning(f"{words}, by a drop-in") if overridden else failed(words))
-        told.append(f"{limit.directive} {wanted_text}")
-    return worst(findings, ", ".join(told))
+    findings = [finding for limit in LIMITS for finding in _of_limit(place, limit, unit, shown)]
+    return worst(findings, ", ".join(f"{limit.directive} {unit.last(limit.directive)}" for limit in LIMITS))
+
+
+def _of_limit(place: Place, limit: Limit, unit: Directives, shown: dict[str, str]) -> Iterator[Finding]:
+    wanted_text, has_text = unit.last(limit.directive), shown.get(limit.property)
+    if wanted_text is None:
+        yield warning(f"the unit has no {limit.directive}")
+        return
+    wanted, has = limit.read(wanted_text), limit.read_property(has_text)
+    if wanted is None or has is None:
+        yield unknown(f"{limit.directive} is not understood ({wanted_text}, {has_text})")
+    elif wanted != has:
+        words = f"{limit.directive} is {_told(has)} and not {wanted_text}"
+        changed_by = _drop_in_with(place, limit.directive, shown)
+        yield warning(f"{words}, by {changed_by}") if changed_by else failed(words, "sudo systemctl daemon-reload")
+
+
+def _told(value: float) -> str:
+    """Sizes are told as systemd takes them; small numbers are counts, or processors."""
+    for suffix, size in (("G", GIBIBYTE), ("M", MEBIBYTE)):
+        if value >= size and value != INFINITE and value % size == 0:
+            return f"{value / size:.0f}{suffix}"
+    return f"{value:g}"
+
+
+def _drop_in_with(place: Place, directive: str, shown: dict[str, str]) -> str:
+    """The last drop-in that sets ``directive``; empty when none does."""
+    paths = [Path(name) for name in shown.get("DropInPaths", "").split()]
+    return next((str(path) for path in reversed(paths) if directives(place.host.read(path)).all(directive)), "")
 
 
 def enforced(place: Place) -> Finding:
@@ -124,9 +139,10 @@ def _files(place: Place, shown: dict[str, str]) -> Iterator[Finding]:
         if wanted is None or has is None or has == wanted:
             continue
         words_for_it = f"{key} is {words[0]} in the process, and {shown[key]} in systemd"
-        yield (
-            warning(f"{words_for_it}: this host or container allows no more") if has < wanted else failed(words_for_it)
-        )
+        if has < wanted:  # systemd takes what it can get, and says nothing
+            yield warning(f"{words_for_it}: this host or container allows no more", "prlimit --nofile --core --pid 1")
+        else:
+            yield failed(words_for_it)
 
 
 def _is_v2(place: Place) -> bool:

@@ -30,10 +30,10 @@ HTTP_TIMEOUT_S: Final = 5.0
 BUSY_TIMEOUT_S: Final = 2.0
 PACKAGES_MAX: Final = 1_000
 KINDS: Final = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
-# The programs' words are compared, so they have to be in one language and on one line.
+# The programs' words are compared, so they have to be in one language, on one line, and with times in UTC.
 ENVIRONMENT: Final = {
     "LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": "cat",
-    "COLUMNS": "400",
+    "COLUMNS": "400", "TZ": "UTC",
 }  # fmt: skip
 
 

@@ -33,14 +33,14 @@ def prometheus(place: Place) -> Finding:
     down = [text for text, target in zip(down, ours, strict=True) if target["health"] == "down"]
     if down:
         return failed(f"it cannot scrape {some(down)}", "trader health")
-    return ok(f"{place.options.prometheus} scrapes port {port}; {len(targets)} targets")
+    return ok(f"{place.options.prometheus} scrapes port {port}, {len(targets)} targets in all")
 
 
 def _asked(place: Place, path: str) -> dict[str, Any]:
     url = place.options.prometheus.rstrip("/") + path
     answered = place.once(url, lambda: place.host.get(url))
     if answered is None:
-        raise NotVisible(f"nobody answers at {place.options.prometheus}; one elsewhere is named by --prometheus")
+        raise NotVisible(f"nobody answers at {place.options.prometheus} (one elsewhere is named by --prometheus)")
     found = json_of(answered.body) if answered.status == HTTP_OK else None
     if found is None or not isinstance(found.get("data"), dict):
         raise NotVisible(f"{url} does not answer as a Prometheus does (status {answered.status})")
@@ -66,7 +66,7 @@ def alertmanager(place: Place) -> Finding:
     why = f"nobody answers at {place.options.alertmanager}"
     if place.usable_settings().policy.token_file is not None:
         return warning(f"{why}, and policy.token_file waits for its word on the budgets")
-    raise NotVisible(f"{why}; one elsewhere is named by --alertmanager")
+    raise NotVisible(f"{why} (one elsewhere is named by --alertmanager)")
 
 
 def rules(place: Place) -> Finding:

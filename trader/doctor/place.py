@@ -65,7 +65,7 @@ class Place:
         return self.once(("show", unit), lambda: self._show(unit))
 
     def _show(self, unit: str) -> dict[str, str]:
-        ran = self.host.run("systemctl", "show", "--no-pager", "--timestamp=unix", unit)
+        ran = self.host.run("systemctl", "show", "--no-pager", unit)
         if ran.code != 0:
             if NOT_BOOTED in ran.error or CANNOT_CONNECT in ran.error:
                 raise NotVisible("systemd does not run this host, so it cannot be asked")

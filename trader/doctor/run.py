@@ -40,7 +40,16 @@ def _look(place: Place, check: Check) -> Finding:
 def as_root(place: Place) -> str:
     """This command again, as root; by its path, because ``sudo`` may know another or none."""
     instance = f" --instance {place.site.instance}" if place.site.instance else ""
-    return f"sudo {Path(sys.prefix) / 'bin' / 'trader'} doctor{instance}"
+    return f"sudo {_environment(place) / 'bin' / 'trader'} doctor{instance}"
+
+
+def _environment(place: Place) -> Path:
+    """The virtual environment that this runs in, by its shorter name when it is the current release."""
+    here = Path(sys.prefix)
+    try:
+        return place.site.current if place.host.resolve(place.site.current) == here else here
+    except (Absent, NotVisible):
+        return here
 
 
 def _mend(place: Place, check: Check, finding: Finding) -> str:

@@ -2,11 +2,11 @@
 
 import json
 import re
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from trader.doctor.model import Absent, Finding, NotVisible, failed, ok, unknown, warning, worst
 from trader.doctor.place import Place
+from trader.doctor.units import moment_of
 from trader.doctor.words import age, some
 
 EXPOSURE: Final = re.compile(r"Overall exposure level for .*?: (\d+(?:\.\d+)?)")
@@ -35,13 +35,9 @@ def active(place: Place) -> Finding:
 
 
 def _age_of(place: Place, stamp: str) -> str:
-    """Since when, from systemd's ``@1700000000``; empty when it is told otherwise."""
+    """Since when, from systemd's time; empty when there is none."""
     moment = moment_of(stamp)
     return age(place.host.now() - moment) if moment else ""
-
-
-def moment_of(stamp: str) -> datetime | None:
-    return datetime.fromtimestamp(int(stamp[1:]), UTC) if re.fullmatch(r"@\d{1,11}", stamp) else None
 
 
 def restarts(place: Place) -> Finding:
@@ -49,7 +45,8 @@ def restarts(place: Place) -> Finding:
     if not told.isdigit():
         return unknown("systemd does not count the restarts")
     if int(told) > place.bounds.restarts_high:
-        return warning(f"{told} automatic restarts since it was last started by hand")
+        times = "once" if told == "1" else f"{told} times"
+        return warning(f"restarted by systemd {times} since it was last started by hand")
     return ok("none")
 
 

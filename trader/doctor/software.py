@@ -26,7 +26,7 @@ def python(place: Place) -> Finding:
     seen = f"Python {found[0]}, {program}"
     low_major, low_minor = place.bounds.python_min
     if (int(found[1]), int(found[2])) < (low_major, low_minor):
-        return failed(f"{seen}; {low_major}.{low_minor} or newer is needed")
+        return failed(f"{seen}: {low_major}.{low_minor} or newer is needed")
     if str(program).startswith(place.bounds.hidden_python_folders):
         return failed(f"{seen}: the service cannot see it there")
     return ok(seen)
@@ -42,7 +42,7 @@ def dependencies(place: Place) -> Finding:
     wanted = [text for text in product.requires if not _is_extra(text)]
     return worst(
         [failed(f"{PRODUCT} {product.version} needs {some(problems)}")] if problems else [],
-        f"{PRODUCT} {product.version}; {len(wanted)} dependencies as its metadata demands",
+        f"{PRODUCT} {product.version} with {len(wanted)} dependencies as its metadata demands",
     )
 
 

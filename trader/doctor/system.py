@@ -17,7 +17,7 @@ MEMORY_SHARE: Final = 0.75
 def systemd_version(place: Place) -> Finding:
     version = place.systemd_version()
     if version < place.bounds.systemd_min:
-        return failed(f"systemd {version}; {place.bounds.systemd_min} or newer is needed")
+        return failed(f"systemd {version}: {place.bounds.systemd_min} or newer is needed")
     return ok(f"systemd {version}")
 
 
@@ -49,14 +49,14 @@ def memory(place: Place) -> Finding:
         return unknown("the host's memory or the unit's MemoryMax is not told")
     has = f"{amount(total)} in this host"
     if limit == INFINITE:
-        return warning(f"the unit has no limit of memory; {has}")
+        return warning(f"the unit has no limit of memory, {has}")
     if limit > total:
         return warning(
             f"the limit of {amount(limit)} is above the {has}: other programs would be killed first",
             _drop_in(place, "50-memory.conf", f"MemoryMax={int(total * MEMORY_SHARE) // 1024**2}M"),
         )
     if total < place.bounds.memory_low_bytes:
-        return warning(f"{has}; {amount(place.bounds.memory_low_bytes)} is little enough", "free --human")
+        return warning(f"{has}: {amount(place.bounds.memory_low_bytes)} is little enough", "free --human")
     return ok(f"limit {amount(limit)}, {has}")
 
 

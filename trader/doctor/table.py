@@ -104,7 +104,13 @@ CHECKS: Final = (
     Check(
         "log", POST, LOGS, "log", service.log, "sudo journalctl --unit {unit} --since -1h --priority err"
     ),
-    Check("panic_drill", POST, EMERGENCY, "panic drill", health.panic_drill, "trader panic --help"),
-    Check("backup", POST, EMERGENCY, "backup", health.backup, "sudo trader journal export --help"),
+    Check(
+        "panic_drill", POST, EMERGENCY, "panic drill", health.panic_drill,
+        "less {share}/alerts/runbooks/PanicDrillOverdue.md",
+   ),
+    Check(
+        "backup", POST, EMERGENCY, "backup", health.backup,
+        "sudo trader journal export {options} > ibkr-journal.jsonl",
+   ),
     Check("runbooks", POST, DOCUMENTATION, "runbooks", monitoring.runbooks, INSTALL),
 )  # fmt: skip

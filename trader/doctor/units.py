@@ -4,6 +4,7 @@ Rules: a value that is not understood is None, never a guess.
 """
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 SIZES: Final = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -93,6 +94,14 @@ def processors(text: str) -> frozenset[int] | None:
             return None
         found.update(range(int(match[1]), int(match[2] or match[1]) + 1))
     return frozenset(found)
+
+
+def moment_of(text: str) -> datetime | None:
+    """``Sun 2026-11-22 16:05:00 UTC``; None for one that never was."""
+    try:
+        return datetime.strptime(text, "%a %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def properties(text: str) -> dict[str, str]:
