@@ -145,3 +145,23 @@ def test_a_held_panic_beside_the_command_closes_every_position_once(rig: Any) ->
     said = panic.stdout + held.stdout.read()
     assert said.count("closing a position") == 1
     assert sum(line.side is Side.SELL for line in rig.broker_state().executions) == 1
+
+
+def test_a_held_panic_flattens_beside_a_service_that_hangs(rig: Any) -> None:
+    rig.simulator()
+    service = rig.service()
+    rig.wait(holds(100), "a position of 100")
+    service.send_signal(signal.SIGSTOP)
+    (rig.folder / "panic.flag").touch()
+
+    held = hold(rig)
+
+    line = ""
+    while "holding until the panic flag is removed" not in line:
+        line = held.stdout.readline()
+        assert line, "it ended"
+    assert_flat(rig)
+    service.send_signal(signal.SIGCONT)
+    rig.wait(lambda s: s.panic_completed and not s.positions, "the service to see that it is flat")
+    assert_flat(rig)
+    assert sum(line.side is Side.SELL for line in rig.broker_state().executions) == 1
