@@ -145,11 +145,14 @@ def _unit_states() -> statetimeline.Panel:
     active = unit("unit:state", 'state="active"')
     failed = unit("unit:state", 'state="failed"')
     starting = unit("unit:state", 'state="activating"')
-    number = f"sum by (name) ({active}) + 2 * sum by (name) ({starting}) + 3 * sum by (name) ({failed})"
+    number = " + ".join(
+        f"{factor}sum by (instance, name) ({state})"
+        for factor, state in (("", active), ("2 * ", starting), ("3 * ", failed))
+    )
     return timeline_panel(
         "Units",
         "State of every unit that the host reports. A unit in a crash loop shows as starting, not as failed.",
-        query(number, "{{name}}"),
+        query(number, "{{name}} {{instance}}"),
         states={0: ("inactive", GREY), 1: ("active", GREEN), 2: ("starting", YELLOW), 3: ("failed", RED)},
         span=16,
     )
@@ -160,7 +163,10 @@ def _unit_restarts() -> timeseries.Panel:
         "Unit restarts",
         "Restarts by systemd within the rate interval.",
         "none",
-        query(f"round(sum by (name) (increase({unit('unit:restarts_total')}[$__rate_interval])))", "{{name}}"),
+        query(
+            f"round(sum by (instance, name) (increase({unit('unit:restarts_total')}[$__rate_interval])))",
+            "{{name}} {{instance}}",
+        ),
         bars=True,
         reach=1,
         decimals=0,

@@ -30,7 +30,7 @@ def unit(metric: str, *matchers: str) -> str:
 
 def of_traders(series: str) -> str:
     """Only the traders' of series that every target has; also of those that are down."""
-    return f"{series} and on ({TARGET}) trader:expected"
+    return f"{series} and on ({TARGET}) {trader('trader:expected')}"
 
 
 def _by(labels: str) -> str:

@@ -1,7 +1,7 @@
 """Metrics in the rules that other programs export: their kind and the labels that a rule may name.
 
 Rules: everything else in a rule is in the trader's catalogue, written by its jobs, or recorded by a rule. Names and
-labels are those of node_exporter 1.5, systemd_exporter 0.5, Prometheus 2.42 and Alertmanager 0.25.
+labels are those of node_exporter 1.5, systemd_exporter 0.5 to 0.7, Prometheus 2.42 and Alertmanager 0.25.
 """
 
 COUNTER, GAUGE = "counter", "gauge"
