@@ -14,17 +14,18 @@ from tests.lab.waiting import wait_until
 
 MOUNTED: Final = Path("/sys/fs/cgroup")
 REMOVAL_TIMEOUT_S: Final = 20.0
+PREFIX: Final = "trader-lab-"  # nobody else's groups are called so
 REALTIME_US: Final = "200000"
 
 
 def groups_for(name: str) -> list[Path]:
     """The folders of the groups that a lab called ``name`` gets; raises LabError where no limit would be enforced."""
     if is_unified():
-        return [MOUNTED / name]
+        return [MOUNTED / f"{PREFIX}{name}"]
     bases = _own_groups()
     if (MOUNTED / "memory").resolve() not in bases:
         raise LabError(f"there is no memory controller below {MOUNTED}, so no limit would be enforced")
-    return [folder / name for folder in bases.values()]
+    return [folder / f"{PREFIX}{name}" for folder in bases.values()]
 
 
 def is_unified() -> bool:

@@ -157,9 +157,10 @@ def _script(machine: Machine, dies_with_us: bool) -> str:
     # systemd-nspawn keeps its own state in /run, and none of it is to stay on the host.
     lines.append("mount -t tmpfs tmpfs /run")
     lines += [f"echo 0 > {shlex.quote(str(group / 'cgroup.procs'))}" for group in machine.groups]
-    # The signal comes when the starting thread ends, which only the main thread does not do before the process.
+    # systemd-nspawn ends its container at once on this signal; killed itself, it would leave it running. The signal
+    # comes when the starting thread ends, which only the main thread does not do before its process.
     is_bound = dies_with_us and threading.current_thread() is threading.main_thread()
-    leash = ["setpriv", "--pdeathsig", "KILL"] if is_bound else []
+    leash = ["setpriv", "--pdeathsig", "TERM"] if is_bound else []
     lines.append(f"exec {shlex.join([*leash, *_nspawn(machine, mounted)])}")
     return "\n".join(lines)
 

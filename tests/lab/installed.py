@@ -30,16 +30,17 @@ def binds_for(release: Release) -> tuple[Bind, ...]:
     return Bind(checkout().folder, CHECKOUT), Bind(wheels_for(release.python), WHEELS)
 
 
-def boot_bare(release: Release, *binds: Bind, name: str | None = None) -> Lab:
+def boot_bare(release: Release, *binds: Bind, name: str | None = None, is_kept: bool = False) -> Lab:
     """A machine with nothing installed, and what is needed to install."""
     require(release)
-    return Lab.boot(release, binds=(*binds_for(release), *binds), name=name)
+    return Lab.boot(release, binds=(*binds_for(release), *binds), name=name, is_kept=is_kept)
 
 
-def boot_installed(release: Release, *binds: Bind, name: str | None = None) -> Lab:
+def boot_installed(release: Release, *binds: Bind, name: str | None = None, is_kept: bool = False) -> Lab:
     """A machine with the product installed, booted: what is enabled runs."""
     require(release)
-    return Lab.boot(release, layers=installed_layers(release), binds=(*binds_for(release), *binds), name=name)
+    layers = installed_layers(release)
+    return Lab.boot(release, layers=layers, binds=(*binds_for(release), *binds), name=name, is_kept=is_kept)
 
 
 def install(lab: Lab) -> None:

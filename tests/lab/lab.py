@@ -12,6 +12,7 @@ with it, unless it is frozen: then it is a layer that others are booted from. To
 import itertools
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +38,8 @@ INTERFACE_KINDS: Final = (
 )  # not every kernel has the first
 UNIT_FOLDER: Final = "/etc/systemd/system"
 
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
 Value = TypeVar("Value")
 _numbers = itertools.count(1)
 
@@ -58,12 +61,14 @@ class Lab:
         layers: Sequence[Path] = (),
         binds: Sequence[Bind] = (),
         name: str | None = None,
+        is_kept: bool = False,
         timeout_s: float = BOOT_TIMEOUT_S,
     ) -> "Lab":
         """Boots ``release`` and returns when its start-up jobs are done, failed or not (see ``state``).
 
-        ``layers`` are frozen machines, the topmost first. Raises LabUnavailable where this machine cannot run it,
-        and LabError when it does not come up within ``timeout_s``.
+        ``layers`` are frozen machines, the topmost first. A machine that ``is_kept`` outlives this process, until
+        anyone turns it off. Raises LabUnavailable where this machine cannot run it, and LabError when it does not
+        come up within ``timeout_s``.
         """
         require(release)
         for layer in layers:
@@ -72,16 +77,18 @@ class Lab:
         root = root_of(release)
         sweep()
         name = name or f"lab-{os.getpid()}-{next(_numbers)}"
-        record = _claim(name, release, [*layers, *(bind.source for bind in binds)])
+        record = _claim(name, release, [root.base, *layers, *(bind.source for bind in binds)])
         groups = tuple(Path(group) for group in record.groups)
         machine = Machine(name, record.folder, root, tuple(layers), tuple(binds), groups)
         try:
             make_groups(list(groups))
-            started = start(machine, dies_with_us=True, timeout_s=timeout_s)
+            started = start(machine, dies_with_us=not is_kept, timeout_s=timeout_s)
         except BaseException:
             record.end()
             raise
         record = record.started(started.container, started.leader)
+        if is_kept:
+            record = record.without_owner()
         record.save()
         return cls(release, record, machine, started)
 
@@ -135,11 +142,6 @@ class Lab:
         self._machine.upper.replace(into)
         self.off()
         return (into, *self._machine.layers)
-
-    def keep(self) -> None:
-        """Lets the machine outlive this process; ``off`` by anyone ends it."""
-        self._record = Record(**{**vars(self._record), "owner": None})
-        self._record.save()
 
     def _reap(self) -> None:
         if self._started is not None:
@@ -246,6 +248,8 @@ class Lab:
 
 def _claim(name: str, release: Release, uses: Sequence[Path]) -> Record:
     """Takes the name: a lab is on record before anything of it exists, so that nothing of it can be left behind."""
+    if not NAME.fullmatch(name):
+        raise LabError(f"a lab cannot be called {name!r}; use up to 40 small letters, digits and hyphens")
     record = Record(
         name=name,
         release=release.name,

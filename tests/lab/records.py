@@ -82,6 +82,10 @@ class Record:
     def started(self, container: Process, leader: Process) -> "Record":
         return replace(self, container=container, leader=leader)
 
+    def without_owner(self) -> "Record":
+        """The same lab, which stays until it is turned off."""
+        return replace(self, owner=None)
+
     def is_running(self) -> bool:
         return self.leader is not None and self.leader.is_alive()
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from tests.lab.errors import LabUnavailable
 from tests.lab.folders import being_made, fingerprint, forget_old, lab_folder, locked, remove_tree
+from tests.lab.records import in_use
 from tests.lab.release import SYSTEMD_252, Release
 
 RECIPE: Final = "4"  # another one makes the roots anew
@@ -74,7 +75,7 @@ def _made(release: Release, version: str, make: Callable[[Release, Path], None])
             with being_made(target) as draft:
                 make(release, draft)
                 _make_bootable(draft)
-            forget_old(f"root-{release.name}-*", keep=frozenset({target}), at_most=1)
+            forget_old(f"root-{release.name}-*", keep=in_use() | {target}, at_most=1)
     return target
 
 

@@ -13,10 +13,9 @@ import pytest
 
 from tests.lab.container import Bind
 from tests.lab.errors import CommandFailed, LabError, TimedOut
-from tests.lab.folders import ROOT, lab_folder
-from tests.lab.installed import binds_for
+from tests.lab.folders import ROOT, lab_folder, scratch
 from tests.lab.lab import Lab
-from tests.lab.records import RUNNING, records, sweep
+from tests.lab.records import RUNNING, Process, records, sweep
 from tests.lab.release import Release
 from tests.lab.waiting import wait_until
 
@@ -53,6 +52,14 @@ server = socket.create_server(("0.0.0.0", int(sys.argv[1])))
 while True:
     server.accept()[0].close()
 """
+BOOT = """
+import os, signal, sys
+from tests.lab.lab import Lab
+from tests.lab.release import RELEASES
+lab = Lab.boot(RELEASES[sys.argv[1]], {options})
+print(lab.name, flush=True)
+"""
+HELLO = "[Service]\nType=oneshot\nExecStart=echo hello\n[Install]\nWantedBy=multi-user.target\n"
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2).close()"
 
 
@@ -63,7 +70,7 @@ def python(script: str, *arguments: str) -> list[str]:
 def traces_of(name: str) -> list[str]:
     """Whatever of a lab is left on this machine: folders, control groups, mounts, processes."""
     folders = [path for path in (lab_folder() / RUNNING).iterdir() if path.name == name]
-    groups = [path for path in Path("/sys/fs/cgroup").rglob(name) if path.is_dir()]
+    groups = [path for path in Path("/sys/fs/cgroup").rglob(f"*{name}") if path.is_dir()]
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if name in line]
     found = subprocess.run(["pgrep", "-f", f"machine={name}"], capture_output=True, text=True, check=False)
     return [*map(str, folders), *map(str, groups), *mounts, *found.stdout.split()]
@@ -236,45 +243,64 @@ def test_nothing_of_a_machine_is_left_that_could_not_be_booted(release: Release)
 
 
 def test_a_machine_whose_owner_was_killed_is_swept(release: Release) -> None:
-    script = (
-        "import os, sys, signal\n"
-        "from tests.lab.lab import Lab\n"
-        "from tests.lab.release import RELEASES\n"
-        "lab = Lab.boot(RELEASES[sys.argv[1]])\n"
-        "print(lab.name, flush=True)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
+    name = _run_python(BOOT.format(options="") + "os.kill(os.getpid(), signal.SIGKILL)", release)
+    wait_until(lambda: sweep() or all(record.name != name for record in records()), f"the sweep of {name}")
+    assert traces_of(name) == []
+
+
+def test_a_machine_ends_with_the_one_who_booted_it(release: Release) -> None:
+    script = BOOT.format(options="") + "print(lab.leader_pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+    leader = Process.of(int(_run_python(script, release).split()[1]))
+    wait_until(lambda: leader is None or leader.is_gone(), "the end of the machine")
+
+
+def _run_python(script: str, release: Release) -> str:
+    """What a process of its own says before it is killed."""
     done = subprocess.run(
         [sys.executable, "-c", script, release.name], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
     )
-    name = done.stdout.strip()
     assert done.returncode == -signal.SIGKILL, done.stderr
-    wait_until(lambda: sweep() or all(record.name != name for record in records()), f"the sweep of {name}")
-    assert traces_of(name) == []
+    return done.stdout.strip()
 
 
 def test_a_machine_boots_from_what_another_was_frozen_with(
     release: Release, tmp_path: Path, measured: Measured
 ) -> None:
-    target = lab_folder() / f"trial-{release.name}-{os.getpid()}"
-    with Lab.boot(release, binds=binds_for(release)) as lab:
-        lab.unit(
-            "hello.service", "[Service]\nType=oneshot\nExecStart=echo hello\n[Install]\nWantedBy=multi-user.target\n"
-        )
-        lab.systemctl("enable", "hello.service")
-        lab.write("/usr/local/bin/tool", "#!/bin/sh\necho tool\n", mode=0o755)
-        lab.remove("/etc/motd")
-        layers = lab.freeze(target)
-    assert traces_of(lab.name) == []
-    began = time.monotonic()
-    with Lab.boot(release, layers=layers) as thawed:
-        measured("boot from a frozen machine", time.monotonic() - began, "s")
-        assert [entry["MESSAGE"] for entry in thawed.journal("hello.service", "SYSLOG_IDENTIFIER=echo")] == ["hello"]
-        assert thawed.run(["tool"]).stdout == "tool\n"
-        assert not thawed.exists("/etc/motd")
-        thawed.write("/etc/motd", "back")
-        second = thawed.freeze(lab_folder() / f"{target.name}-second")
-    with Lab.boot(release, layers=second) as twice:
-        assert (twice.read("/etc/motd"), twice.run(["tool"]).stdout) == ("back", "tool\n")
-    for layer in second:
-        subprocess.run(["rm", "-rf", layer], check=True)
+    with scratch("trial") as kept:
+        with Lab.boot(release) as lab:
+            lab.unit("hello.service", HELLO)
+            lab.systemctl("enable", "hello.service")
+            lab.write("/usr/local/bin/tool", "#!/bin/sh\necho tool\n", mode=0o755)
+            lab.remove("/etc/motd")
+            layers = lab.freeze(kept / "first")
+        assert traces_of(lab.name) == []
+        began = time.monotonic()
+        with Lab.boot(release, layers=layers) as thawed:
+            measured("boot from a frozen machine", time.monotonic() - began, "s")
+            assert [entry["MESSAGE"] for entry in thawed.journal("hello.service", "_TRANSPORT=stdout")] == ["hello"]
+            assert thawed.run(["tool"]).stdout == "tool\n"
+            assert not thawed.exists("/etc/motd")
+            thawed.write("/etc/motd", "back")
+            layers = thawed.freeze(kept / "second")
+        with Lab.boot(release, layers=layers) as twice:
+            assert (twice.read("/etc/motd"), twice.run(["tool"]).stdout) == ("back", "tool\n")
+
+
+def test_a_machine_is_not_booted_from_what_is_not_there(release: Release) -> None:
+    with pytest.raises(LabError, match="no frozen machine"):
+        Lab.boot(release, layers=[Path("/nowhere")])
+
+
+def test_a_machine_that_is_kept_outlives_the_one_who_booted_it(release: Release) -> None:
+    name = f"kept-{release.name}-{os.getpid()}"
+    script = BOOT.format(options=f"name={name!r}, is_kept=True") + "os.kill(os.getpid(), signal.SIGKILL)"
+    _run_python(script, release)
+    try:
+        assert name not in sweep()
+        (record,) = (record for record in records() if record.name == name)
+        assert Lab.attach(record).state() == "running"
+    finally:
+        for record in records():
+            if record.name == name:
+                Lab.attach(record).off()
+    assert traces_of(name) == []
