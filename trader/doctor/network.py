@@ -26,8 +26,7 @@ class Listener(NamedTuple):
 
     @property
     def is_loopback(self) -> bool:
-        mapped = getattr(self.address, "ipv4_mapped", None)
-        return self.address.is_loopback or (mapped is not None and mapped.is_loopback)
+        return self.address.is_loopback
 
     def __str__(self) -> str:
         return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
@@ -42,7 +41,9 @@ def listeners(table: str) -> Iterator[Listener]:
         host, _, port = fields[1].partition(":")
         raw = bytes.fromhex(host)
         swapped = b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4))
-        yield Listener(ipaddress.ip_address(swapped), int(port, 16), int(fields[7]))
+        address = ipaddress.ip_address(swapped)
+        mapped = getattr(address, "ipv4_mapped", None)  # an IPv4 address of a socket for both
+        yield Listener(mapped or address, int(port, 16), int(fields[7]))
 
 
 def _listeners(place: Place) -> list[Listener]:

@@ -51,7 +51,7 @@ class File:
 
 @dataclass
 class FakeHost:
-    """Answers from its fields; ``closed`` are paths that only root sees."""
+    """Answers from its fields; what is in the folders ``closed`` only root sees."""
 
     is_root: bool = True
     files: dict[Path, File] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class FakeHost:
 
     def file(self, path: Path) -> File:
         path = self.resolved(path)
-        if not self.is_root and any(path.is_relative_to(folder) for folder in self.closed):
+        if not self.is_root and self.closed.intersection(path.parents):
             raise NotVisible(f"{path} may not be looked at", needs_root=True)
         if path not in self.files:
             raise Absent(path)
@@ -97,7 +97,7 @@ class FakeHost:
         return self.file(path).text
 
     def names(self, folder: Path) -> tuple[str, ...]:
-        self.file(folder)
+        self.file(folder / "any" if not self.is_root and self.resolved(folder) in self.closed else folder)
         return tuple(sorted(path.name for path in self.files if path.parent == self.resolved(folder) != path))
 
     def state(self, path: Path) -> FileState:
