@@ -100,11 +100,11 @@ def test_the_innermost_and_last_mount_is_the_one_that_counts() -> None:
     from pathlib import Path
 
     table = (
-        "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:2 / /home rw - xfs /dev/sdb1 ro\n"
-        "3 2 0:1 / /home/my\\040files rw shared:1 - tmpfs tmpfs rw\n4 1 8:3 / /home rw - btrfs /dev/sdc1 rw\n"
+        "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:2 / /srv rw - xfs /dev/sdb1 ro\n"
+        "3 2 0:1 / /srv/my\\040files rw shared:1 - tmpfs tmpfs rw\n4 1 8:3 / /srv rw - btrfs /dev/sdc1 rw\n"
     )
-    assert _mount_of(table, Path("/home/trader"))[0] == "btrfs"
-    assert _mount_of(table, Path("/home/my files/x"))[0] == "tmpfs"
+    assert _mount_of(table, Path("/srv/trader"))[0] == "btrfs"
+    assert _mount_of(table, Path("/srv/my files/x"))[0] == "tmpfs"
     assert _mount_of(table, Path("/var")) == ("ext4", frozenset({"rw"}))
     assert _mount_of("", Path("/var"))[0] == "unknown"
 
