@@ -58,7 +58,6 @@ main() {
   install_secrets
   install_configurations
   check_configurations
-  install_programs
   switch_and_start
   remove_old_releases
   summarize

@@ -4,8 +4,9 @@
 #   trader status              the plain service
 #   trader @NAME status        the instance NAME, which is ibkr-trading@NAME.service
 #
-# Rules: root becomes the service's user, so that no file of the service ever belongs to root. A configuration that is
-# named already ($TRADER_CONFIG, --config) is the one that is used.
+# Rules: root becomes the service's user, so that no file of the service ever belongs to root; only `doctor`, which looks
+# at what only root can see and writes nothing, stays root. A configuration that is named already ($TRADER_CONFIG,
+# --config) is the one that is used.
 set -eu
 
 user=trader
@@ -22,10 +23,12 @@ case "${1:-}" in
 esac
 export TRADER_CONFIG="${TRADER_CONFIG:-$base/config/config.yaml}"
 
-if [[ $EUID -eq 0 ]]; then
+export PYTHONDONTWRITEBYTECODE=1
+
+if [[ $EUID -eq 0 && "${1:-}" != doctor ]]; then
   exec setpriv --reuid "$user" --regid "$user" --init-groups --inh-caps=-all -- \
     env HOME="${base%%/secure/*}" USER="$user" LOGNAME="$user" "$program" "$@"
 fi
-[[ "$(id -un)" == "$user" || -r "$TRADER_CONFIG" ]] ||
+[[ $EUID -eq 0 || "$(id -un)" == "$user" || -r "$TRADER_CONFIG" ]] ||
   { echo "trader: $TRADER_CONFIG is closed to $(id -un); type: sudo trader $*" >&2; exit 1; }
 exec "$program" "$@"

@@ -1,4 +1,4 @@
-# Users and folders, as sysusers.d and tmpfiles.d declare them. Provides: install_accounts.
+# Users and folders, as sysusers.d and tmpfiles.d declare them. Provides: install_accounts, install_account_files.
 #
 # Rules: systemd makes them; a staged root gets the folders with their modes, and its owners when it boots.
 # shellcheck shell=bash
@@ -6,14 +6,19 @@
 install_accounts() {
   local name
   step 'Users and folders'
-  put_file 0644 root:root "$WORK/extra/share/sysusers.d/ibkr-trading.conf" /etc/sysusers.d/ibkr-trading.conf
-  put_file 0644 root:root "$WORK/extra/share/tmpfiles.d/ibkr-trading.conf" /etc/tmpfiles.d/ibkr-trading.conf
+  install_account_files "$WORK/extra"
   for name in "${INSTANCES[@]}"; do
     instance_folders "$name" >"$WORK/folders-$name"
     put_file 0644 root:root "$WORK/folders-$name" "/etc/tmpfiles.d/ibkr-trading-$name.conf"
   done
   ((!DRY_RUN)) || return 0
   if [[ -n "$ROOT" ]]; then stage_folders; else make_accounts; fi
+}
+
+# install_account_files RELEASE_FOLDER
+install_account_files() {
+  put_file 0644 root:root "$1/share/sysusers.d/ibkr-trading.conf" /etc/sysusers.d/ibkr-trading.conf
+  put_file 0644 root:root "$1/share/tmpfiles.d/ibkr-trading.conf" /etc/tmpfiles.d/ibkr-trading.conf
 }
 
 # The same folders as the plain service's, below instances/NAME.

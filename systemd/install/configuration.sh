@@ -5,7 +5,8 @@
 # shellcheck shell=bash
 
 POLICY_TOKEN="$ETC/secrets/policy-token"
-METRICS_PORT_FIRST=9464
+METRICS_PORT=9464
+GATEWAY_PORT=4002
 
 install_secrets() {
   step 'Secrets and configuration'
@@ -31,7 +32,8 @@ install_configurations() {
   put_file 0644 root:root "$WORK/record" "$RECORD"
 }
 
-# The template as it is; an instance gets its socket, and ids and a port that no other configuration has.
+# The template as it is; an instance gets its socket, and ids and ports that no other configuration has: one account is
+# behind one gateway, which listens on one port.
 new_configuration() {
   local name="$1" template="$WORK/extra/share/config.yaml"
   if [[ -z "$name" ]]; then
@@ -39,7 +41,8 @@ new_configuration() {
     return
   fi
   yaml_with control socket "/run/ibkr-trading-$name/control.sock" <"$template" |
-    yaml_with metrics port "$(free_port)" |
+    yaml_with metrics port "$(free_port metrics "$METRICS_PORT")" |
+    yaml_with gateway port "$(free_port gateway "$GATEWAY_PORT")" |
     yaml_with gateway client_id "$(($(highest gateway client_id 1) + 1))" |
     yaml_with gateway panic_client_id "$(($(highest gateway panic_client_id 999) + 1))"
 }
@@ -55,9 +58,10 @@ highest() {
   printf '%s\n' "$top"
 }
 
+# free_port SECTION DEFAULT: the next one above all configurations' where nobody listens.
 free_port() {
   local port
-  port="$(highest metrics port "$METRICS_PORT_FIRST")"
+  port="$(highest "$1" port "$2")"
   for ((port = port + 1; port < 65536; port++)); do
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
   done
@@ -82,7 +86,7 @@ check_configurations() {
   for name in "${ALL[@]}"; do
     config="$(config_of "$name")"
     as_user "$RELEASE/bin/trader" check "$config" >"$WORK/check" 2>&1 || {
-      sed 's/^/  /' "$WORK/check" >&2
+      tail -n 12 "$WORK/check" | sed 's/^/  /' >&2
       fail "release $RELEASE_ID cannot use $config, as said above; what runs was not touched"
     }
     say "checked: $config"

@@ -93,16 +93,25 @@ unstage_paths() {
   { grep -rlIF -- "$ROOT$PREFIX" "$1/bin" "$1/pyvenv.cfg" || true; } | xargs -r sed -i "s#$ROOT$PREFIX#$PREFIX#g"
 }
 
+# The one that runs and the one before it stay, and the newest others up to RELEASES_KEPT in all.
 remove_old_releases() {
-  local name kept=0 folder
-  [[ -d "$ROOT$PREFIX/releases" ]] || return 0
+  local name kept=0 folder="$ROOT$PREFIX/releases"
+  [[ -d "$folder" ]] || return 0
   while read -r name; do
     kept=$((kept + 1))
-    folder="$ROOT$PREFIX/releases/$name"
-    if ((kept <= RELEASES_KEPT)) || [[ "$name" == "$(release_of current)" || "$name" == "$(release_of previous)" ]]; then continue; fi
-    if release_is_in_use "$folder"; then continue; fi
-    act "remove the old release $name" rm -rf -- "$folder"
-  done < <(find "$ROOT$PREFIX/releases" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %f\n' | sort -rn | cut -d ' ' -f 2)
+    if ((kept > RELEASES_KEPT)) && ! release_is_in_use "$folder/$name"; then
+      act "remove the old release $name" rm -rf -- "${folder:?}/$name"
+    fi
+  done < <(releases_by_worth "$folder")
+}
+
+releases_by_worth() {
+  local current previous
+  current="$(release_of current)" previous="$(release_of previous)"
+  {
+    printf '%s\n' "$current" "$previous"
+    find "$1" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %f\n' | sort -rn | cut -d ' ' -f 2
+  } | awk 'NF && !seen[$0]++'
 }
 
 release_is_in_use() { grep -qsaF -- "$1/" /proc/[0-9]*/cmdline; }

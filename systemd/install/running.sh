@@ -4,6 +4,8 @@
 # asked: its start compares its books with the broker's in any case.
 # shellcheck shell=bash
 
+ANSWER_TIMEOUT_S=8 # below the watchdog's 10 s, which would end a service that is stuck
+
 # The state of a unit as systemd says it: active, inactive, failed, activating, …
 state_of() { systemctl show --property=ActiveState --value "$1" 2>/dev/null || printf 'unknown\n'; }
 
@@ -47,26 +49,26 @@ flag_of() { printf '%s\n' "$ROOT$(base_of "$1")/panic.flag"; }
 refuse_in_session() {
   local open orders positions unit
   unit="$(trader_unit "$1")"
-  read -r open orders positions < <(holdings "$1")
+  read -r open orders positions < <(holdings "$1") || true # no line is no answer
   [[ -n "$open" ]] ||
     fail "$unit runs and cannot be asked what it holds; look at: trader status; give --even-in-session to restart it all the same"
   [[ "$open" != True || "$orders" == 0 ]] ||
-    fail "$unit is in session with $orders open orders ($positions positions): wait for the close or cancel them (trader halt), or give --even-in-session"
+    fail "$unit is in session with open orders ($orders) and positions ($positions): wait for the close, or give --even-in-session"
 }
 
 refuse_with_positions() {
   local open orders positions unit
   unit="$(trader_unit "$1")"
-  read -r open orders positions < <(holdings "$1")
+  read -r open orders positions < <(holdings "$1") || true # no line is no answer
   [[ -n "$open" ]] ||
     fail "$unit runs and cannot be asked what it holds; look at: trader status; give --even-in-session to remove it all the same"
   [[ "$orders $positions" == '0 0' ]] ||
-    fail "$unit has $orders open orders and $positions positions that nobody would look after: trader panic makes it flat; or give --even-in-session"
+    fail "$unit has open orders ($orders) and positions ($positions) that nobody would look after: trader panic makes it flat; or give --even-in-session"
 }
 
 # holdings NAME: "session_open orders positions"; nothing when the service does not answer.
 holdings() {
-  as_user timeout 20 "$PREFIX/current/bin/trader" status --json --config "$(config_of "$1")" 2>/dev/null |
+  as_user timeout "$ANSWER_TIMEOUT_S" "$PREFIX/current/bin/trader" status --json --config "$(config_of "$1")" 2>/dev/null |
     "$PREFIX/current/bin/python" -I -c '
 import json, sys
 told = json.load(sys.stdin)

@@ -15,7 +15,7 @@ switch_and_start() {
   local old="$CURRENT_ID"
   note_what_is_healthy
   [[ "$old" == "$RELEASE_ID" ]] || switch_release "$old"
-  install_units "$(release_folder)" "${old:+$ROOT$PREFIX/releases/$old}"
+  install_files_of "$(release_folder)" "${old:+$ROOT$PREFIX/releases/$old}"
   enable_new_units
   if ((NO_START || DRY_RUN)) || [[ -n "$ROOT" ]]; then return; fi
   step 'Starting'
@@ -23,6 +23,14 @@ switch_and_start() {
   note_what_is_to_start
   if start_all && wait_until_ready; then return; fi
   roll_back "$old"
+}
+
+# install_files_of RELEASE_FOLDER [OLD_RELEASE_FOLDER]: what lies outside of a release and belongs to it.
+install_files_of() {
+  step 'Commands and units'
+  install_account_files "$1"
+  install_programs "$1"
+  install_units "$@"
 }
 
 # What was not made, with --dry-run, is shown from where it would be made of.
@@ -36,7 +44,7 @@ note_what_is_healthy() {
   for name in "${ALL[@]}"; do
     if is_up "$(trader_unit "$name")" && health_of "$name" >/dev/null; then HAVE_TO_BE_READY+=("$name"); fi
   done
-  if ((SIMULATOR)) && [[ -z "$CURRENT_ID" ]]; then HAVE_TO_BE_READY+=(''); fi
+  if ((SIMULATOR)) && [[ -z "$CURRENT_ID" ]]; then HAVE_TO_BE_READY=("${ALL[@]}"); fi
 }
 
 switch_release() {
@@ -54,7 +62,9 @@ stop_running() {
     [[ "$(state_of "$unit")" =~ ^(inactive|failed|unknown)$ ]] || up+=("$unit")
   done
   ((${#up[@]} == 0)) || act "stop ${up[*]}" systemctl stop "${up[@]}"
-  if is_up "$SIMULATOR_UNIT"; then act "stop $SIMULATOR_UNIT" systemctl stop "$SIMULATOR_UNIT"; fi
+  for unit in $(simulator_units); do
+    if is_up "$unit"; then act "stop $unit" systemctl stop "$unit"; fi
+  done
 }
 
 note_what_is_to_start() {
@@ -72,7 +82,7 @@ note_what_is_to_start() {
 
 start_all() {
   local name unit
-  for unit in "$SIMULATOR_UNIT" $(unit_names path) $(unit_names timer); do
+  for unit in $(simulator_units) $(unit_names path) $(unit_names timer); do
     if is_enabled "$unit" && ! is_up "$unit"; then start_unit "$unit" || return; fi
   done
   for name in "${TO_START[@]}"; do
@@ -134,10 +144,10 @@ roll_back() {
   step "Going back to release $old"
   stop_running
   point_link "releases/$old" "$PREFIX/current"
-  install_units "$ROOT$PREFIX/releases/$old" "$ROOT$RELEASE"
+  install_files_of "$ROOT$PREFIX/releases/$old" "$ROOT$RELEASE"
   start_all || fail "release $RELEASE_ID did not become ready, and $FAILED_UNIT does not start with $old either: journalctl --unit=$FAILED_UNIT"
   wait_until_ready || fail "release $RELEASE_ID did not become ready; $old runs again and is not ready: $(tail -n 1 "$WORK/health")"
-  fail "release $RELEASE_ID did not become ready within $READY_WAIT_S s; $old runs again"
+  fail "release $RELEASE_ID did not become ready; $old runs again"
 }
 
 explain_failure() {

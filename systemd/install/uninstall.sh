@@ -4,6 +4,8 @@
 # and secrets stay unless --purge; so does what somebody else put beside ours.
 # shellcheck shell=bash
 
+METRICS_FOLDER=/var/lib/prometheus/node-exporter
+
 uninstall() {
   step 'Looking at what runs'
   require_leave_to_remove
@@ -13,7 +15,7 @@ uninstall() {
   if [[ -f "$WRAPPER" ]] && grep -q 'ibkr-trading' -- "$WRAPPER"; then remove "$WRAPPER"; fi
   remove "$PREFIX/current" "$PREFIX/previous" "$PREFIX/releases" "$BASE/scripts"
   remove_if_empty "$PREFIX"
-  remove /run/ibkr-backoff
+  remove /run/ibkr-backoff "$METRICS_FOLDER"/ibkr-*.prom
   if ((PURGE)); then purge; fi
   remove_accounts_files
   if ((!PURGE)); then say "kept: $BASE and $ETC; --purge removes them"; fi
@@ -23,7 +25,7 @@ uninstall() {
 stop_everything() {
   local pattern units
   for pattern in 'ibkr-*.timer' 'ibkr-*.path' 'ibkr-trading*.service' 'ibkr-*.service'; do
-    mapfile -t units < <(systemctl list-units --all --plain --no-legend "$pattern" | cut -d ' ' -f 1)
+    mapfile -t units < <(systemctl list-units --state=active,activating,reloading,deactivating --plain --no-legend "$pattern" | cut -d ' ' -f 1)
     mapfile -t units < <(ours "${units[@]}")
     ((${#units[@]} == 0)) || act "stop ${units[*]}" systemctl stop "${units[@]}" || warn "not all of them could be stopped"
   done
@@ -39,7 +41,8 @@ ours() {
 
 remove_units() {
   local file unit enabled
-  mapfile -t enabled < <(systemctl list-unit-files --state=enabled --plain --no-legend 'ibkr-*' | cut -d ' ' -f 1)
+  # By the links that enabling made, because systemd does not list the instances of a template.
+  mapfile -t enabled < <(find "$UNITS" -path '*.wants/ibkr-*' -type l -printf '%f\n')
   mapfile -t enabled < <(ours "${enabled[@]}")
   ((${#enabled[@]} == 0)) || act "disable ${enabled[*]}" systemctl --quiet disable "${enabled[@]}"
   for file in "$UNITS"/ibkr-*.{service,path,timer}; do
@@ -48,12 +51,17 @@ remove_units() {
   done
   for file in "$UNITS"/ibkr-*.d; do
     [[ -d "$file" && -n "$(ours "$(basename -- "$file")")" ]] || continue
-    remove "$file/10-restart.conf" "$file/10-instances.conf"
-    if ((PURGE)); then remove "$file"; else remove_if_empty "$file"; fi
-    if [[ -d "$file" ]] && ((!DRY_RUN)); then say "kept, because it is not ours: $(echo "$file"/*)"; fi
+    remove_drop_ins "$file"
   done
   act 'reload systemd' systemctl daemon-reload
-  systemctl reset-failed 'ibkr-*' 2>/dev/null || true
+  ((DRY_RUN)) || systemctl reset-failed 'ibkr-*' 2>/dev/null || true
+}
+
+# remove_drop_ins FOLDER: ours; a host's own stay unless --purge.
+remove_drop_ins() {
+  remove "$1/10-restart.conf" "$1/10-instances.conf"
+  if ((PURGE)); then remove "$1"; else remove_if_empty "$1"; fi
+  if [[ -d "$1" ]] && ((!DRY_RUN)); then say "kept, because it is not ours: $(echo "$1"/*)"; fi
 }
 
 remove_accounts_files() {
@@ -65,11 +73,14 @@ remove_accounts_files() {
 
 purge() {
   local folder="$BASE" user
-  remove "$BASE" "$ETC" /var/lib/ibkr-simulator
+  remove "$BASE" "$ETC" /var/lib/ibkr-simulator /var/lib/ibkr-simulator-*
   while [[ "$folder" == /home/*/* ]]; do
     folder="$(dirname -- "$folder")"
     remove_if_empty "$folder"
   done
+  # Its group goes, and node_exporter may go on using it.
+  remove_if_empty "$METRICS_FOLDER" "$(dirname -- "$METRICS_FOLDER")"
+  [[ ! -d "$METRICS_FOLDER" ]] || act "give $METRICS_FOLDER to root" chgrp -- root "$METRICS_FOLDER"
   for user in "$SERVICE_USER" ibgateway; do
     if getent passwd "$user" >/dev/null; then act "remove the user $user" remove_user "$user"; fi
   done

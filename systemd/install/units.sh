@@ -20,6 +20,7 @@ install_units() {
     put_file 0644 root:root "$file" "$UNITS/$unit.d/10-restart.conf"
   done
   install_calendars_of_instances "$share"
+  install_simulators_of_instances "$share"
   [[ -z "$old" ]] || remove_units_without_successor "$old" "$share"
   if ((CHANGES != before)) && [[ -z "$ROOT" ]]; then act 'reload systemd' systemctl daemon-reload; fi
 }
@@ -40,6 +41,28 @@ install_calendars_of_instances() {
     sed -n "/^ExecStart=/s# --out #$configs&#p" "$1/units/ibkr-calendar.service"
   } >"$WORK/calendars"
   put_file 0644 root:root "$WORK/calendars" "$UNITS/ibkr-calendar.service.d/10-instances.conf"
+}
+
+# An instance has an account of its own, so trying it out takes a simulated gateway of its own, on its port.
+install_simulators_of_instances() {
+  local name port unit
+  for name in "${INSTANCES[@]}"; do
+    unit="ibkr-simulator-$name.service"
+    ((SIMULATOR)) || [[ -e "$ROOT$UNITS/$unit" ]] || continue
+    port="$GATEWAY_PORT"
+    if [[ -r "$ROOT$(config_of "$name")" ]]; then port="$(yaml_value gateway port "$ROOT$(config_of "$name")")"; fi
+    sed -e "s/--port [0-9]*/--port $port/" -e "/^\(ExecStart\|StateDirectory\|SyslogIdentifier\)=/s/ibkr-simulator/&-$name/" \
+      -e "s/^Description=.*/& of $name/" "$1/units/$SIMULATOR_UNIT" >"$WORK/simulator"
+    put_file 0644 root:root "$WORK/simulator" "$UNITS/$unit"
+  done
+}
+
+# Every simulated gateway that is installed.
+simulator_units() {
+  local file
+  for file in "$ROOT$UNITS"/ibkr-simulator*.service; do
+    [[ ! -e "$file" ]] || basename -- "$file"
+  done
 }
 
 restart_drop_in() {
@@ -70,7 +93,7 @@ enable_new_units() {
     case "$unit" in ibkr-trading.service | ibkr-panic.path | ibkr-*.timer) wanted+=("$unit") ;; esac
   done
   for name in "${OPTION_INSTANCES[@]}"; do wanted+=("$(trader_unit "$name")" "$(panic_unit "$name" path)"); done
-  if ((SIMULATOR)); then wanted+=("$SIMULATOR_UNIT"); fi
+  if ((SIMULATOR)); then mapfile -t -O "${#wanted[@]}" wanted < <(simulator_units); fi
   for unit in "${wanted[@]}"; do
     if ! is_enabled "$unit"; then act "enable $unit" systemctl --quiet enable "$unit"; fi
   done
@@ -78,11 +101,11 @@ enable_new_units() {
 
 is_enabled() { systemctl --quiet is-enabled "$1" 2>/dev/null; }
 
+# install_programs RELEASE_FOLDER
 install_programs() {
-  step 'Commands and units'
-  put_file 0755 root:root "$WORK/extra/share/wrapper.sh" "$WRAPPER"
   local script
-  for script in "$WORK"/extra/share/scripts/*; do
+  put_file 0755 root:root "$1/share/wrapper.sh" "$WRAPPER"
+  for script in "$1"/share/scripts/*; do
     put_file 0755 root:root "$script" "$BASE/scripts/$(basename -- "$script")"
   done
 }
