@@ -88,7 +88,7 @@ def journal(place: Place) -> Finding:
     state = place.host.state(path)
     found = place.host.database(path)
     if found.verdict != "ok":
-        return failed(f"{path} is damaged: {found.verdict.splitlines()[0]}")
+        return failed(f"{path} is damaged: {' '.join(found.verdict.split())}")
     if found.journal_mode != "wal":
         return failed(f"{path} has no write-ahead log (mode {found.journal_mode})")
     if state.mode & 0o077:

@@ -120,7 +120,9 @@ def configuration(place: Place) -> Finding:
         settings = place.once("settings", place.settings)
     except ConfigurationError as error:
         lines = str(error).splitlines()
-        return failed(f"{len(error.problems)} problems, the first: {lines[0] if lines else error}")
+        count = len(error.problems)
+        told = "a problem" if count == 1 else f"{count} problems, the first"
+        return failed(f"{told}: {lines[0] if lines else error}")
     return ok(f"{place.site.config}: mode {settings.mode}, {len(settings.instruments)} instruments")
 
 

@@ -28,6 +28,8 @@ OUTPUT_MAX_CHARACTERS: Final = 32_000_000
 PROGRAM_TIMEOUT_S: Final = 20.0
 HTTP_TIMEOUT_S: Final = 5.0
 BUSY_TIMEOUT_S: Final = 2.0
+SQLITE_HEADER_BYTES: Final = 100
+WAL_VERSIONS: Final = b"\x02\x02"
 PACKAGES_MAX: Final = 1_000
 KINDS: Final = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
 # The programs' words are compared, so they have to be in one language, on one line, and with times in UTC.
@@ -120,21 +122,23 @@ class LinuxHost:
         return tuple(found)
 
     def database(self, path: Path) -> Database:
-        self.read_first_byte(path)
+        mode = self._journal_mode(path)
         try:
-            line = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=BUSY_TIMEOUT_S, uri=True)
+            # Without a log nobody writes; reading as usual would then leave an empty log behind.
+            options = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
+            line = sqlite3.connect(f"{path.absolute().as_uri()}?{options}", timeout=BUSY_TIMEOUT_S, uri=True)
             with contextlib.closing(line):
-                mode = str(line.execute("PRAGMA journal_mode").fetchone()[0])
                 return Database(mode, str(line.execute("PRAGMA quick_check(1)").fetchone()[0]))
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN")):
                 raise NotVisible(f"{path} cannot be opened now ({error})") from error
-            return Database("", str(error))
+            return Database(mode, str(error))
 
-    def read_first_byte(self, path: Path) -> None:
-        """Raise Absent or NotVisible where a file cannot be read."""
+    def _journal_mode(self, path: Path) -> str:
+        """By the file's header, which says whether a write-ahead log is used: https://sqlite.org/fileformat.html."""
         with _looking_at(path), path.open("rb") as stream:
-            stream.read(1)
+            header = stream.read(SQLITE_HEADER_BYTES)
+        return "wal" if header[18:20] == WAL_VERSIONS else "delete"
 
 
 @contextmanager

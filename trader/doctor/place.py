@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from trader.settings import Settings
 
 T = TypeVar("T")
+ASKED_FOR: Final = frozenset({"gateway", "metrics", "journal", "policy", "mode", ""})
+"""The sections of the configuration that checks look up."""
 NOT_BOOTED: Final = "has not been booted with systemd"
 CANNOT_CONNECT: Final = "Failed to connect to bus"
 
@@ -124,7 +126,11 @@ class Place:
         except Absent as error:
             raise NotVisible(f"there is no configuration at {error.path}") from error
         except ConfigurationError as error:
-            raise NotVisible("the configuration cannot be used") from error
+            # The service goes on with what it read while somebody edits the file.
+            sections = {problem.key.partition(".")[0].partition("[")[0] for problem in error.problems}
+            if error.rest is None or sections & ASKED_FOR:
+                raise NotVisible("the configuration cannot be used") from error
+            return error.rest
 
     def exporter(self, path: str) -> Answered | None:
         """What the service answers at ``path`` of its metrics port; None when nobody does."""

@@ -89,13 +89,16 @@ def test_a_database_is_judged_and_not_written(tmp_path: Path) -> None:
     assert HOST.database(file) == ("wal", "ok")
     assert file.read_bytes() == before
     writer.close()
+    assert HOST.names(tmp_path) == ("journal.db",)
+    assert HOST.database(file) == ("wal", "ok")
+    assert HOST.names(tmp_path) == ("journal.db",)
 
 
 def test_a_damaged_database_is_told(tmp_path: Path) -> None:
     file = tmp_path / "journal.db"
     file.write_text("this was a database once, and is none now. " * 20)
     found = HOST.database(file)
-    assert found.journal_mode == ""
+    assert found.journal_mode == "delete"
     assert "not a database" in found.verdict
 
 

@@ -16,6 +16,7 @@ from trader.cli.doctor import mend_lines, report_view, summary_line
 from trader.doctor import CHECKS, Place, Report, SiteError, Stage, Verdict, examine, site_of
 from trader.doctor.model import Check
 from trader.doctor.site import instance_of
+from trader.settings_file import load_settings
 
 CHECK_KEYS = {"key", "stage", "item", "title", "verdict", "seen", "mend"}
 ITEMS = (
@@ -78,6 +79,20 @@ def test_a_service_that_is_not_installed_fails_once_and_its_rest_is_not_known() 
     results = {result.key: result for result in examine(place_of(host)).results}
     assert results["active"].verdict is Verdict.FAILED
     assert {results[key].verdict for key in ("enabled", "restarts", "limits", "enforced")} == {Verdict.UNKNOWN}
+
+
+@pytest.mark.parametrize(("line", "verdict"), [("risks: {}", Verdict.OK), ("metrics: {port: x}", Verdict.UNKNOWN)])
+def test_a_mistake_in_the_configuration_hides_only_what_it_is_about(
+    tmp_path: Path, line: str, verdict: Verdict
+) -> None:
+    host = healthy()
+    file = tmp_path / "config.yaml"
+    file.write_text(f"instruments: [SPY]\n{line}\n")
+    place = Place(host, site_of(host), load=lambda path: load_settings(file))
+    results = {result.key: result for result in examine(place).results}
+    assert results["configuration"].verdict is Verdict.FAILED
+    assert results["configuration"].seen.startswith("a problem: ")
+    assert results["ready"].verdict is verdict
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), IndexError("x"), TypeError("x")])
