@@ -19,8 +19,9 @@ from tests.lab.release import RELEASES, SYSTEMD_252
 
 FAILED: Final = 2
 DESCRIPTION: Final = """\
-Boots a real systemd as PID 1 of a container: 252 from this machine's own Debian 12, 257 from the packages of Debian 13.
-Limits are enforced, the network is its own, and nothing of it stays when it is off. Needs root.
+Boots a real systemd as PID 1 of a container, 252 or 257: from this machine's own system if it is Debian 12 or 13, else
+from packages. Limits are enforced, the network is its own, and nothing of it stays when it is off.
+Needs root.
 """
 EXAMPLES: Final = """\
 examples:

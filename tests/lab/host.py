@@ -14,7 +14,7 @@ from typing import Final
 
 from tests.lab.errors import LabUnavailable
 from tests.lab.folders import lab_folder, locked
-from tests.lab.release import SYSTEMD_252, Release
+from tests.lab.release import RELEASES, Release
 
 SWITCH: Final = "TRADER_LAB"
 OS_RELEASE: Final = Path("/etc/os-release")
@@ -26,8 +26,15 @@ PROGRAMS: Final = {
     "unshare": "util-linux",
     "setpriv": "util-linux",
 }
-PROGRAMS_OF_OTHER_RELEASES: Final = {"mmdebstrap": "mmdebstrap"}
-PROGRAMS_OF_THIS_RELEASE: Final = {"ip": "iproute2", "curl": "curl", "ps": "procps", "dbus-daemon": "dbus"}
+PROGRAMS_TO_MAKE_A_SYSTEM: Final = {"mmdebstrap": "mmdebstrap"}
+# What the host must have where its own system is booted.
+PROGRAMS_OF_A_SYSTEM: Final = {
+    "/usr/bin/python3": "python3-venv",
+    "curl": "curl",
+    "dbus-daemon": "dbus",
+    "ip": "iproute2",
+    "ps": "procps",
+}
 UNSUITABLE_FILE_SYSTEMS: Final = frozenset({"overlay", "overlayfs", "aufs", "nfs", "nfs4", "fuse", "9p"})
 
 
@@ -57,19 +64,17 @@ def _require(release: Release) -> None:
         raise LabUnavailable(f"the lab is turned off by {SWITCH}=0")
     if os.geteuid() != 0:
         raise LabUnavailable("booting a systemd needs root; run this as root")
-    is_host = release == SYSTEMD_252
-    if is_host:
-        _require_bookworm()
     _require_file_system()
-    _require_programs(PROGRAMS | (PROGRAMS_OF_THIS_RELEASE if is_host else PROGRAMS_OF_OTHER_RELEASES))
+    is_host = release == host_release()
+    _require_programs(PROGRAMS | (PROGRAMS_OF_A_SYSTEM if is_host else PROGRAMS_TO_MAKE_A_SYSTEM))
 
 
-def _require_bookworm() -> None:
+def host_release() -> Release | None:
+    """The release that this machine's own system is, None for another one."""
     lines = OS_RELEASE.read_text(encoding="utf-8").splitlines() if OS_RELEASE.exists() else []
-    told = dict(line.partition("=")[::2] for line in lines)
-    if told.get("VERSION_CODENAME") != SYSTEMD_252.debian:
-        name = told.get("PRETTY_NAME", "another system").strip('"')
-        raise LabUnavailable(f"{SYSTEMD_252} is booted from the host's own system, and this host is {name}")
+    told = {name: value.strip('"') for name, _, value in (line.partition("=") for line in lines)}
+    of_debian = (release for release in RELEASES.values() if told.get("ID") == "debian")
+    return next((release for release in of_debian if told.get("VERSION_CODENAME") == release.debian), None)
 
 
 def _require_file_system() -> None:

@@ -74,9 +74,10 @@ class Lab:
         for layer in layers:
             if not layer.is_dir():
                 raise LabError(f"{layer} is no frozen machine to boot from")
+        name = name or f"lab-{os.getpid()}-{next(_numbers)}"
+        cls.require_name(name)
         root = root_of(release)
         sweep()
-        name = name or f"lab-{os.getpid()}-{next(_numbers)}"
         record = _claim(name, release, [root.base, *layers, *(bind.source for bind in binds)])
         groups = tuple(Path(group) for group in record.groups)
         machine = Machine(name, record.folder, root, tuple(layers), tuple(binds), groups)
@@ -91,6 +92,12 @@ class Lab:
             record = record.without_owner()
         record.save()
         return cls(release, record, machine, started)
+
+    @staticmethod
+    def require_name(name: str) -> None:
+        """Raises LabError for a name that a machine and its control groups cannot have."""
+        if not NAME.fullmatch(name):
+            raise LabError(f"a lab cannot be called {name!r}; use up to 40 small letters, digits and hyphens")
 
     @classmethod
     def attach(cls, record: Record) -> "Lab":
@@ -248,8 +255,6 @@ class Lab:
 
 def _claim(name: str, release: Release, uses: Sequence[Path]) -> Record:
     """Takes the name: a lab is on record before anything of it exists, so that nothing of it can be left behind."""
-    if not NAME.fullmatch(name):
-        raise LabError(f"a lab cannot be called {name!r}; use up to 40 small letters, digits and hyphens")
     record = Record(
         name=name,
         release=release.name,

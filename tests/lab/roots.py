@@ -1,4 +1,4 @@
-"""The systems that the lab boots: the host's own Debian, and a minimal Debian made by mmdebstrap.
+"""The systems that the lab boots: the host's own, when it is of the release, else a minimal one made by mmdebstrap.
 
 Rules: a root is read-only to the lab and shared by all; what a machine writes lies in a layer above it. Of the host
 only `/usr` (as it is, without `/usr/local`) and a cleaned copy of `/etc` are taken: no home, no enabled service, no
@@ -16,8 +16,9 @@ from typing import Final
 
 from tests.lab.errors import LabUnavailable
 from tests.lab.folders import being_made, fingerprint, forget_old, lab_folder, locked, remove_tree
+from tests.lab.host import host_release
 from tests.lab.records import in_use
-from tests.lab.release import SYSTEMD_252, Release
+from tests.lab.release import Release
 
 RECIPE: Final = "4"  # another one makes the roots anew
 MAKE_TIMEOUT_S: Final = 900.0
@@ -59,7 +60,7 @@ def root_of(release: Release) -> Root:
 
     Raises LabUnavailable when the packages cannot be had.
     """
-    if release == SYSTEMD_252:
+    if release == host_release():
         return Root(_made(release, _host_print(), _copy_host), usr=Path("/usr"))
     return Root(_made(release, fingerprint([RECIPE, release.debian, *PACKAGES]), _bootstrap))
 
