@@ -5,7 +5,7 @@ be seen, most of all without root, is *not known*, and does not fail.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -30,6 +30,8 @@ MARKS: Final = {
     Verdict.FAILED: ("✗", "bold red"),
     Verdict.UNKNOWN: ("?", "cyan"),
 }
+# Alike for every item, so that the columns are one below the other.
+COLUMN_WIDTHS: Final = (11, 21)
 # What has to be mended first is told last, next to the prompt.
 MENDED_IN_ORDER: Final = (Verdict.UNKNOWN, Verdict.WARNING, Verdict.FAILED)
 
@@ -88,30 +90,29 @@ def _show(report: Report) -> None:
 
 
 def report_view(report: Report) -> "Iterator[RenderableType]":
-    """A table for each stage: mark, check, verdict, what was seen."""
-    for stage in Stage:
-        results = [result for result in report.results if result.stage is stage]
-        if results:
-            yield _stage_table(STAGE_TITLES[stage], results)
+    """Below each stage and each item of the checklist: verdict, check, what was seen."""
+    from rich.text import Text
+
+    for stage, results in groupby(report.results, key=lambda result: result.stage):
+        yield Text(f"{STAGE_TITLES[stage]}\n", "bold")
+        for item, group in groupby(results, key=lambda result: result.item):
+            yield Text(item, "dim")
+            yield _table(group)
+        yield Text("")
 
 
-def _stage_table(title: str, results: list[Result]) -> "RenderableType":
-    from rich import box
+def _table(results: Iterable[Result]) -> "RenderableType":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=False, pad_edge=False
-    )
-    for width in (11, 21):
+    table = Table.grid(padding=(0, 2))
+    for width in COLUMN_WIDTHS:
         table.add_column(no_wrap=True, width=width)
     table.add_column(overflow="fold")
-    for item, group in groupby(results, key=lambda result: result.item):
-        table.add_row("", Text(item, "dim"), "")
-        for result in group:
-            mark, style = MARKS[result.verdict]
-            seen = Text(result.seen.replace("; ", "\n"), "" if result.verdict is Verdict.OK else style)
-            table.add_row(Text(f"{mark} {result.verdict}", style), result.title, seen)
+    for result in results:
+        mark, style = MARKS[result.verdict]
+        seen = Text(result.seen.replace("; ", "\n"), "" if result.verdict is Verdict.OK else style)
+        table.add_row(Text(f"{mark} {result.verdict}", style), result.title, seen)
     return table
 
 

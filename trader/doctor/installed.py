@@ -4,7 +4,7 @@ import difflib
 from pathlib import Path
 from typing import Final
 
-from trader.doctor.model import Absent, Finding, failed, ok, warning, worst
+from trader.doctor.model import Absent, Finding, NotVisible, failed, ok, warning, worst
 from trader.doctor.place import Place
 from trader.doctor.site import base_of
 from trader.doctor.units import directives, moment_of
@@ -154,7 +154,22 @@ def panic_path(place: Place) -> Finding:
                 f"{place.site.panic_service} failed", f"sudo journalctl --unit {place.site.panic_service} --lines 50"
             )
         )
-    return worst([*findings, boot], f"{unit} watches for {place.site.flag}")
+    return worst([*findings, boot, *_other_flag(place)], f"{unit} watches for {place.site.flag}")
+
+
+def _other_flag(place: Place) -> list[Finding]:
+    """The unit and the configuration have to mean the same file."""
+    site = place.site
+    watched = directives(place.host.read(site.unit_folder / site.panic_path_file)).last("PathExists") or "nothing"
+    watched = watched.replace("%i", site.instance)
+    try:
+        flag = place.usable_settings().panic.flag
+    except NotVisible:
+        return []  # the configuration has a check of its own
+    if watched == str(flag):
+        return []
+    mend = f"sudo systemctl edit {site.panic_path}"
+    return [failed(f"{site.panic_path} watches for {watched}, and the configuration's panic.flag is {flag}", mend)]
 
 
 def calendar_timer(place: Place) -> Finding:

@@ -33,7 +33,7 @@ def prometheus(place: Place) -> Finding:
     down = [text for text, target in zip(down, ours, strict=True) if target["health"] == "down"]
     if down:
         return failed(f"it cannot scrape {some(down)}", "trader health")
-    return ok(f"{place.options.prometheus} scrapes port {port}, {len(targets)} targets in all")
+    return ok(f"{place.options.prometheus} scrapes port {port}")
 
 
 def _asked(place: Place, path: str) -> dict[str, Any]:

@@ -65,6 +65,11 @@ class Site:
         return self._unit("ibkr-panic", "path")
 
     @property
+    def panic_path_file(self) -> str:
+        """The name of the file that ``panic_path`` is made from."""
+        return "ibkr-panic@.path" if self.instance else "ibkr-panic.path"
+
+    @property
     def panic_service(self) -> str:
         return self._unit("ibkr-panic", "service")
 

@@ -143,9 +143,9 @@ class FakeHost:
         return self.databases.get(path, Database("wal", "ok"))
 
 
-def settings() -> Settings:
-    """The deployed configuration, as far as checks ask for it."""
-    base = site_of(FakeHost()).base
+def settings(config: Path) -> Settings:
+    """The deployed configuration at ``config``, as far as checks ask for it."""
+    base = config.parent.parent
     return Settings.model_validate(
         {
             "instruments": ["SPY"],
@@ -157,7 +157,7 @@ def settings() -> Settings:
 
 
 def place_of(host: FakeHost, instance: str = "") -> Place:
-    return Place(host, site_of(host, instance), Options(), load=lambda path: settings())
+    return Place(host, site_of(host, instance), Options(), load=settings)
 
 
 def result_of(host: FakeHost, key: str) -> Result:

@@ -105,6 +105,13 @@ SCENARIOS: dict[str, Scenario] = {
         "a panic flag is not seen",
         "reset-failed",
     ),
+    "a watch for another flag": Scenario(
+        "panic_path",
+        shipped("ibkr-panic.path", "/panic.flag", "/flag"),
+        FAILED,
+        "watches for ",
+        "systemctl edit ibkr-panic.path",
+    ),
     "a panic that failed": Scenario(
         "panic_path",
         other_unit("ibkr-panic.service", ActiveState="failed"),

@@ -136,7 +136,7 @@ def test_people_see_every_check_and_the_commands_unbroken_with_failures_last() -
     host.files.pop(RELEASE / "share/alerts/runbooks/UnitFailed.md")
     host.urls.pop("http://127.0.0.1:9464/metrics")
     text = text_of(examine(place_of(host)), width=80)
-    assert "✗ failed      starts at boot" in text
+    assert "✗ failed     starts at boot" in text
     assert "\n    sudo systemctl enable ibkr-trading.service\n" in text
     health = f"\n    sudo trader health --config {site_of(host).config}\n"
     assert health in text  # longer than the terminal is wide, and still one line
@@ -148,8 +148,8 @@ def test_nothing_is_said_by_colour_alone() -> None:
     host = healthy()
     host.units["ibkr-trading.service"]["NRestarts"] = "1"
     text = text_of(examine(place_of(host)))
-    assert "! warning     restarts" in text
-    assert "✓ ok          systemd" in text
+    assert "! warning    restarts" in text
+    assert "✓ ok         systemd" in text
     assert "1 warning," in text
 
 
