@@ -95,7 +95,8 @@ def measured(request: pytest.FixtureRequest) -> Callable[[str, float, str], None
     """Keeps a figure that the test observed, by name, value and unit, for the summary at the end of the run."""
 
     def keep(name: str, value: float, unit: str) -> None:
-        request.node.user_properties.append((FIGURE, f"{name}: {value:,.4g} {unit}".rstrip()))
+        figure = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        request.node.user_properties.append((FIGURE, f"{name}: {figure} {unit}".rstrip()))
 
     return keep
 

@@ -17,6 +17,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent.parent
 FOLDER_VARIABLE: Final = "TRADER_LAB_DIR"
 FINGERPRINT_CHARACTERS: Final = 16
 CACHED_MAX: Final = 4
+FRESH_S: Final = 3600.0
 
 
 def lab_folder() -> Path:
@@ -73,10 +74,14 @@ def remove_tree(folder: Path) -> None:
 
 
 def forget_old(pattern: str, *, keep: frozenset[Path] = frozenset(), at_most: int = CACHED_MAX) -> None:
-    """Deletes all but the newest ``at_most`` of what matches ``pattern`` in the lab's folder, and never ``keep``."""
-    found = sorted(lab_folder().glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in found[at_most:]:
-        if old not in keep:
+    """Deletes what matches ``pattern`` in the lab's folder, but the newest ``at_most``, ``keep``, and what is fresh.
+
+    What was used within ``FRESH_S`` of the newest may be what another run goes on with.
+    """
+    ages = {path: path.stat().st_mtime for path in lab_folder().glob(pattern)}
+    newest_first = sorted(ages, key=lambda path: ages[path], reverse=True)
+    for old in newest_first[at_most:]:
+        if old not in keep and ages[newest_first[0]] - ages[old] > FRESH_S:
             remove_tree(old)
 
 

@@ -23,7 +23,7 @@ from tests.lab.cgroups import groups_for, make_groups
 from tests.lab.commands import COMMAND_TIMEOUT_S, Completed, inside, run_command
 from tests.lab.container import Bind, Machine, Started, start
 from tests.lab.errors import LabError
-from tests.lab.folders import locked, remove_tree
+from tests.lab.folders import lab_folder, locked, remove_tree, used_now
 from tests.lab.host import require
 from tests.lab.records import Process, Record, sweep
 from tests.lab.release import RELEASES, Release
@@ -262,6 +262,9 @@ def _claim(name: str, release: Release, uses: Sequence[Path]) -> Record:
         groups=tuple(map(str, groups_for(name))),
         uses=tuple(map(str, uses)),
     )
+    for path in uses:
+        if path.parent == lab_folder():
+            used_now(path)
     with locked("sweep"):
         if record.folder.exists():
             raise LabError(

@@ -139,12 +139,14 @@ def test_a_scratch_folder_is_gone_afterwards() -> None:
 
 
 def test_only_the_newest_and_what_is_used_is_kept() -> None:
-    made = [lab_folder() / f"thing-{number}" for number in range(5)]
-    for age, folder in enumerate(reversed(made)):
-        folder.mkdir()
-        os.utime(folder, (1e9 - age, 1e9 - age))
-    forget_old("thing-*", keep=frozenset({made[0]}), at_most=2)
-    assert sorted(lab_folder().glob("thing-*")) == [made[0], made[3], made[4]]
+    names_and_ages_h = {"new": 0.0, "fresh": 0.5, "second": 0.9, "old-but-kept": 40.0, "old": 41.0}
+    for name, age_h in names_and_ages_h.items():
+        (lab_folder() / f"thing-{name}").mkdir()
+        os.utime(lab_folder() / f"thing-{name}", (1e9 - age_h * 3600, 1e9 - age_h * 3600))
+    forget_old("thing-*", keep=frozenset({lab_folder() / "thing-old-but-kept"}), at_most=2)
+    assert {path.name for path in lab_folder().glob("thing-*")} == {f"thing-{name}" for name in names_and_ages_h} - {
+        "thing-old"
+    }
 
 
 def test_a_fingerprint_tells_where_one_part_ends() -> None:
