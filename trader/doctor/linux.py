@@ -3,20 +3,19 @@
 Rules: read-only. Everything has a bound: sizes, seconds, and no program waits for anybody's input.
 """
 
-import contextlib
 import grp
 import http.client
 import importlib.metadata
 import os
 import pwd
-import sqlite3
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 from urllib.parse import urlsplit
 
 from trader.clock import Clock, SystemClock
@@ -27,7 +26,7 @@ READ_MAX_BYTES: Final = 8_000_000
 OUTPUT_MAX_CHARACTERS: Final = 32_000_000
 PROGRAM_TIMEOUT_S: Final = 20.0
 HTTP_TIMEOUT_S: Final = 5.0
-BUSY_TIMEOUT_S: Final = 2.0
+ERROR_MAX_CHARACTERS: Final = 200
 SQLITE_HEADER_BYTES: Final = 100
 WAL_VERSIONS: Final = b"\x02\x02"
 PACKAGES_MAX: Final = 1_000
@@ -53,7 +52,7 @@ class LinuxHost:
         return self._clock.now()
 
     def read(self, path: Path) -> str:
-        with _looking_at(path), path.open("rb") as stream:
+        with _looking_at(path), _opened(path) as stream:
             return stream.read(READ_MAX_BYTES).decode(errors="replace")
 
     def names(self, folder: Path) -> tuple[str, ...]:
@@ -79,18 +78,7 @@ class LinuxHost:
         return Room(found.f_bavail * block, found.f_blocks * block, found.f_favail, found.f_files)
 
     def run(self, *command: str) -> Ran:
-        try:
-            done = subprocess.run(
-                command, capture_output=True, stdin=subprocess.DEVNULL, timeout=PROGRAM_TIMEOUT_S, check=False,
-                env=ENVIRONMENT,
-            )  # fmt: skip
-        except FileNotFoundError as error:
-            raise NotVisible(f"the program {command[0]} is not installed") from error
-        except subprocess.TimeoutExpired as error:
-            raise NotVisible(f"{command[0]} did not end within {PROGRAM_TIMEOUT_S:.0f} s") from error
-        except OSError as error:
-            raise NotVisible(f"{command[0]} cannot be run ({error.strerror})") from error
-        return Ran(done.returncode, _text(done.stdout), _text(done.stderr))
+        return _run(command)
 
     def get(self, url: str) -> Answered | None:
         parts = urlsplit(url)
@@ -122,23 +110,44 @@ class LinuxHost:
         return tuple(found)
 
     def database(self, path: Path) -> Database:
-        mode = self._journal_mode(path)
-        try:
-            # Without a log nobody writes; reading as usual would then leave an empty log behind.
-            options = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
-            line = sqlite3.connect(f"{path.absolute().as_uri()}?{options}", timeout=BUSY_TIMEOUT_S, uri=True)
-            with contextlib.closing(line):
-                return Database(mode, str(line.execute("PRAGMA quick_check(1)").fetchone()[0]))
-        except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN")):
-                raise NotVisible(f"{path} cannot be opened now ({error})") from error
-            return Database(mode, str(error))
-
-    def _journal_mode(self, path: Path) -> str:
-        """By the file's header, which says whether a write-ahead log is used: https://sqlite.org/fileformat.html."""
-        with _looking_at(path), path.open("rb") as stream:
+        with _looking_at(path), _opened(path) as stream:
             header = stream.read(SQLITE_HEADER_BYTES)
-        return "wal" if header[18:20] == WAL_VERSIONS else "delete"
+            owner = os.fstat(stream.fileno())
+        # By the file's header: https://sqlite.org/fileformat.html
+        mode = "wal" if header[18:20] == WAL_VERSIONS else "delete"
+        ran = _run(
+            (sys.executable, "-I", "-m", "trader.doctor.integrity", str(path)),
+            (owner.st_uid, owner.st_gid) if self.is_root and owner.st_uid != 0 else None,
+        )
+        if ran.code != 0:
+            raise NotVisible(f"{path} cannot be opened now ({ran.output or ran.error[-ERROR_MAX_CHARACTERS:]})")
+        return Database(mode, ran.output)
+
+
+def _run(command: tuple[str, ...], user: tuple[int, int] | None = None) -> Ran:
+    """Run a program, as ``user`` (its uid and gid) or as we are; raises NotVisible when it cannot be run."""
+    uid, gid = user or (None, None)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, stdin=subprocess.DEVNULL, timeout=PROGRAM_TIMEOUT_S, check=False,
+            env=ENVIRONMENT, user=uid, group=gid, extra_groups=None if user is None else [],
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise NotVisible(f"the program {command[0]} is not installed") from error
+    except subprocess.TimeoutExpired as error:
+        raise NotVisible(f"{command[0]} did not end within {PROGRAM_TIMEOUT_S:.0f} s") from error
+    except OSError as error:
+        raise NotVisible(f"{command[0]} cannot be run ({error.strerror})") from error
+    return Ran(done.returncode, _text(done.stdout), _text(done.stderr))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """A regular file; another kind could keep a reader waiting for ever."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise NotVisible(f"{path} is not a regular file")
+        yield stream
 
 
 @contextmanager

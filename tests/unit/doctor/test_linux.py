@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trader.doctor import LinuxHost
+from trader.doctor import LinuxHost, integrity
 from trader.doctor.model import Absent, NotVisible
 
 HOST = LinuxHost()
@@ -35,9 +35,20 @@ def test_what_is_not_there_is_absent(tmp_path: Path) -> None:
             look(tmp_path / "nothing")
 
 
-def test_a_folder_where_a_file_should_be_is_not_visible(tmp_path: Path) -> None:
-    with pytest.raises(NotVisible):
-        HOST.read(tmp_path)
+def test_what_is_no_file_is_not_visible_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(NotVisible):
+            HOST.read(path)
+        with pytest.raises(NotVisible):
+            HOST.database(path)
+
+
+def test_what_a_database_says_when_it_cannot_be_opened_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert integrity.main(tmp_path / "none.db") == integrity.EXIT_NOT_NOW
+    assert "unable to open" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("user", "needs_root"), [(0, False), (1_000, True)])
