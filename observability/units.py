@@ -19,6 +19,7 @@ REPLACED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = MappingProxyType(
         "ibkr-trading.service": (
             ("Description=IBKR trading service", "Description=IBKR trading service of %i"),
             ("RuntimeDirectory=ibkr-trading\n", "RuntimeDirectory=ibkr-trading-%i\n"),
+            (" -/run/ibkr-trading\n", " -/run/ibkr-trading-%i\n"),
             ("SyslogIdentifier=ibkr-trading", "SyslogIdentifier=ibkr-trading-%i"),
         ),
         "ibkr-panic.path": (
