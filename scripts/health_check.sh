@@ -5,12 +5,12 @@
 #
 # Rules: for root or the service's user; needs bash and systemctl and no Python, so it works when the release does not.
 # What cannot be told is a failure, never a pass. --quiet prints failures only. --base is the folder of the service,
-# by default the one that install.sh noted.
+# by default the one that install.sh noted; $IBKR_SESSION_METRICS the file of the sessions, where it is not the usual one.
 set -uo pipefail
 export LC_ALL=C
 
 RECORD=/etc/ibkr-trading/installed
-SESSION_METRICS=/var/lib/prometheus/node-exporter/ibkr-session.prom
+SESSION_METRICS="${IBKR_SESSION_METRICS:-/var/lib/prometheus/node-exporter/ibkr-session.prom}"
 MEMORY_MAX_PERCENT=80 # of the limit, as in the success metrics
 HTTP_TIMEOUT_S=5
 HEALTHY=1 QUIET=0 INSTANCE='' BASE=''

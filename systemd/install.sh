@@ -44,7 +44,7 @@ main() {
   parse_options "$@"
   settle_names
   if ((UNINSTALL)); then
-    require_root_and_systemd
+    [[ -n "$ROOT" ]] || require_root_and_systemd
     take_lock
     uninstall
     return

@@ -94,6 +94,6 @@ require_sense() {
   [[ -z "$WHEEL" || "$WHEEL" =~ (^|/)ibkr_trading-[^/]*\.whl$ && -f "$WHEEL" ]] ||
     wrong "--wheel $WHEEL: not a wheel of ibkr-trading, as 'pip wheel --no-deps .' in a checkout makes it"
   ((UNINSTALL || !PURGE)) || wrong '--purge only goes with --uninstall'
-  ((!UNINSTALL)) || [[ -z "$WHEEL$WHEELS$OPTION_PYTHON$OPTION_EXTRAS${OPTION_INSTANCES[*]}$ROOT" ]] ||
-    wrong '--uninstall goes with --purge, --even-in-session, --dry-run, --user and --prefix only'
+  ((!UNINSTALL)) || [[ -z "$WHEEL$WHEELS$OPTION_PYTHON$OPTION_EXTRAS${OPTION_INSTANCES[*]}" ]] ||
+    wrong '--uninstall goes with --purge, --even-in-session, --dry-run, --root, --user and --prefix only'
 }

@@ -88,9 +88,11 @@ copy_product() {
   find "$1" \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +
 }
 
-# Programs and pyvenv.cfg name the folder that they were made in.
+# Programs and pyvenv.cfg name the folder that they were made in; where its name was too long for the kernel, pip made
+# three lines of shell of the first one.
 unstage_paths() {
-  { grep -rlIF -- "$ROOT$PREFIX" "$1/bin" "$1/pyvenv.cfg" || true; } | xargs -r sed -i "s#$ROOT$PREFIX#$PREFIX#g"
+  { grep -rlIF -- "$ROOT$PREFIX" "$1/bin" "$1/pyvenv.cfg" || true; } | xargs -r sed -i \
+    -e "1{/^#!\/bin\/sh\$/{N;N;s#.*#\#!$RELEASE/bin/python#}}" -e "s#$ROOT$PREFIX#$PREFIX#g"
 }
 
 # The one that runs and the one before it stay, and the newest others up to RELEASES_KEPT in all.

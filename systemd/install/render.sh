@@ -16,7 +16,7 @@ render_share() {
   render_accounts 2 "$HERE/sysusers.d/ibkr-trading.conf" >"$share/sysusers.d/ibkr-trading.conf"
   render_accounts 4 "$HERE/tmpfiles.d/ibkr-trading.conf" >"$share/tmpfiles.d/ibkr-trading.conf"
   render_text <"$HERE/config.yaml" >"$share/config.yaml"
-  render_text <"$HERE/wrapper.sh" >"$share/wrapper.sh"
+  render_text <"$HERE/wrapper.sh" | sed "s/^user=$SHIPPED_USER\$/user=$SERVICE_USER/" >"$share/wrapper.sh"
   for file in "$HERE"/libexec/*; do install -m 0755 -- "$file" "$1/libexec/"; done
   for file in "$HERE"/../scripts/health_check.sh; do render_text <"$file" >"$share/scripts/$(basename -- "$file")"; done
   if [[ -d "$HERE/../alerts" ]]; then cp -R -- "$HERE/../alerts" "$share/alerts"; fi

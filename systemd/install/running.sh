@@ -9,7 +9,10 @@ ANSWER_TIMEOUT_S=8 # below the watchdog's 10 s, which would end a service that i
 # The state of a unit as systemd says it: active, inactive, failed, activating, …
 state_of() { systemctl show --property=ActiveState --value "$1" 2>/dev/null || printf 'unknown\n'; }
 
-is_up() { [[ "$(state_of "$1")" == active || "$(state_of "$1")" == reloading ]]; }
+is_up() { [[ "$(state_of "$1")" =~ ^(active|reloading)$ ]]; }
+
+# Not running, and not about to by itself, either.
+is_down() { [[ "$(state_of "$1")" =~ ^(inactive|failed|unknown)$ ]]; }
 
 # Asked before anything changes, and only where a running trader would be restarted.
 require_leave_to_restart() {
@@ -17,8 +20,8 @@ require_leave_to_restart() {
   [[ -z "$ROOT" && -n "$CURRENT_ID" && "$CURRENT_ID" != "$RELEASE_ID" ]] || return 0
   ((!NO_START && !EVEN_IN_SESSION)) || return 0
   for name in "${ALL[@]}"; do
-    is_up "$(trader_unit "$name")" || continue
     refuse_in_panic "$name"
+    is_up "$(trader_unit "$name")" || continue
     refuse_in_session "$name"
   done
 }
@@ -39,7 +42,7 @@ require_leave_to_remove() {
 refuse_in_panic() {
   local flag
   flag="$(flag_of "$1")"
-  if [[ ! -e "$flag" ]] && ! is_up "$(panic_unit "$1" service)"; then return; fi
+  if [[ ! -e "$flag" ]] && is_down "$(panic_unit "$1" service)"; then return; fi
   fail "the panic flag $flag is up, and the account may not be flat: deal with that first (trader resume), or give --even-in-session"
 }
 

@@ -59,7 +59,7 @@ stop_running() {
   local unit name up=()
   for name in "${ALL[@]}"; do
     unit="$(trader_unit "$name")"
-    [[ "$(state_of "$unit")" =~ ^(inactive|failed|unknown)$ ]] || up+=("$unit")
+    is_down "$unit" || up+=("$unit")
   done
   ((${#up[@]} == 0)) || act "stop ${up[*]}" systemctl stop "${up[@]}"
   for unit in $(simulator_units); do

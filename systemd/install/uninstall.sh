@@ -7,15 +7,18 @@
 METRICS_FOLDER=/var/lib/prometheus/node-exporter
 
 uninstall() {
-  step 'Looking at what runs'
-  require_leave_to_remove
+  if [[ -z "$ROOT" ]]; then
+    step 'Looking at what runs'
+    require_leave_to_remove
+  fi
   step 'Removing'
-  stop_everything
+  if [[ -z "$ROOT" ]]; then stop_everything; fi
   remove_units
-  if [[ -f "$WRAPPER" ]] && grep -q 'ibkr-trading' -- "$WRAPPER"; then remove "$WRAPPER"; fi
+  if [[ -f "$ROOT$WRAPPER" ]] && grep -q 'ibkr-trading' -- "$ROOT$WRAPPER"; then remove "$WRAPPER"; fi
   remove "$PREFIX/current" "$PREFIX/previous" "$PREFIX/releases" "$BASE/scripts"
   remove_if_empty "$PREFIX"
-  remove /run/ibkr-backoff "$METRICS_FOLDER"/ibkr-*.prom
+  remove /run/ibkr-backoff
+  remove_matching "$METRICS_FOLDER/ibkr-*.prom"
   if ((PURGE)); then purge; fi
   remove_accounts_files
   if ((!PURGE)); then say "kept: $BASE and $ETC; --purge removes them"; fi
@@ -40,46 +43,63 @@ ours() {
 }
 
 remove_units() {
-  local file unit enabled
-  # By the links that enabling made, because systemd does not list the instances of a template.
-  mapfile -t enabled < <(find "$UNITS" -path '*.wants/ibkr-*' -type l -printf '%f\n')
-  mapfile -t enabled < <(ours "${enabled[@]}")
-  ((${#enabled[@]} == 0)) || act "disable ${enabled[*]}" systemctl --quiet disable "${enabled[@]}"
-  for file in "$UNITS"/ibkr-*.{service,path,timer}; do
+  local file unit
+  if [[ -z "$ROOT" ]]; then disable_all; fi
+  for file in "$ROOT$UNITS"/ibkr-*.{service,path,timer}; do
     unit="$(basename -- "$file")"
     [[ -z "$(ours "$unit")" ]] || remove "$UNITS/$unit"
   done
-  for file in "$UNITS"/ibkr-*.d; do
+  for file in "$ROOT$UNITS"/ibkr-*.d; do
     [[ -d "$file" && -n "$(ours "$(basename -- "$file")")" ]] || continue
-    remove_drop_ins "$file"
+    remove_drop_ins "${file#"$ROOT"}"
   done
+  [[ -z "$ROOT" ]] || return 0
   act 'reload systemd' systemctl daemon-reload
   ((DRY_RUN)) || systemctl reset-failed 'ibkr-*' 2>/dev/null || true
+}
+
+# By the links that enabling made, because systemd does not list the instances of a template.
+disable_all() {
+  local enabled
+  mapfile -t enabled < <(find "$UNITS" -path '*.wants/ibkr-*' -type l -printf '%f\n')
+  mapfile -t enabled < <(ours "${enabled[@]}")
+  ((${#enabled[@]} == 0)) || act "disable ${enabled[*]}" systemctl --quiet disable "${enabled[@]}"
 }
 
 # remove_drop_ins FOLDER: ours; a host's own stay unless --purge.
 remove_drop_ins() {
   remove "$1/10-restart.conf" "$1/10-instances.conf"
   if ((PURGE)); then remove "$1"; else remove_if_empty "$1"; fi
-  if [[ -d "$1" ]] && ((!DRY_RUN)); then say "kept, because it is not ours: $(echo "$1"/*)"; fi
+  if [[ -d "$ROOT$1" ]] && ((!DRY_RUN)); then say "kept, because it is not ours: $(echo "$ROOT$1"/*)"; fi
+}
+
+# remove_matching PATTERN: every file that it matches.
+remove_matching() {
+  local file
+  # shellcheck disable=SC2231 # the pattern is meant
+  for file in "$ROOT"$1; do remove "${file#"$ROOT"}"; done
 }
 
 remove_accounts_files() {
-  local file
-  for file in /etc/sysusers.d/ibkr-trading.conf /etc/tmpfiles.d/ibkr-trading.conf /etc/tmpfiles.d/ibkr-trading-*.conf; do
-    remove "$file"
-  done
+  remove /etc/sysusers.d/ibkr-trading.conf /etc/tmpfiles.d/ibkr-trading.conf
+  remove_matching '/etc/tmpfiles.d/ibkr-trading-*.conf'
 }
 
 purge() {
-  local folder="$BASE" user
-  remove "$BASE" "$ETC" /var/lib/ibkr-simulator /var/lib/ibkr-simulator-*
+  local folder="$BASE"
+  remove "$BASE" "$ETC" /var/lib/ibkr-simulator
+  remove_matching '/var/lib/ibkr-simulator-*'
   while [[ "$folder" == /home/*/* ]]; do
     folder="$(dirname -- "$folder")"
     remove_if_empty "$folder"
   done
   # Its group goes, and node_exporter may go on using it.
   remove_if_empty "$METRICS_FOLDER" "$(dirname -- "$METRICS_FOLDER")"
+  if [[ -z "$ROOT" ]]; then remove_users; fi
+}
+
+remove_users() {
+  local user
   [[ ! -d "$METRICS_FOLDER" ]] || act "give $METRICS_FOLDER to root" chgrp -- root "$METRICS_FOLDER"
   for user in "$SERVICE_USER" ibgateway; do
     if getent passwd "$user" >/dev/null; then act "remove the user $user" remove_user "$user"; fi
