@@ -1,9 +1,11 @@
 """Control groups of a lab's own, so that systemd's limits in it are enforced.
 
 Rules: on v1 every controller's hierarchy gets one group below the one this process is in; on pure v2 one group gets all
-controllers. A group is removed with everything below it once its processes are gone.
+controllers. A group is removed with everything below it, and whatever still runs there ends first.
 """
 
+import os
+import signal
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -72,7 +74,7 @@ def _give_controllers() -> None:
 
 
 def remove_groups(folders: list[Path]) -> None:
-    """Removes the groups; raises TimedOut when processes in them do not go away."""
+    """Ends whatever still runs in the groups and removes them; raises TimedOut when that does not succeed."""
     for folder in folders:
         wait_until(partial(_is_removed, folder), f"the end of the processes in {folder}", REMOVAL_TIMEOUT_S)
 
@@ -81,5 +83,13 @@ def _is_removed(folder: Path) -> bool:
     below = [path for path in folder.rglob("*") if path.is_dir()] if folder.is_dir() else []
     for group in sorted([*below, folder], key=lambda path: len(path.parts), reverse=True):
         with suppress(OSError):
+            _kill_all(group)
             group.rmdir()
     return not folder.exists()
+
+
+def _kill_all(group: Path) -> None:
+    """Processes are left where a boot was broken off before its PID 1 was known."""
+    for pid in map(int, (group / "cgroup.procs").read_text(encoding="ascii").split()):
+        if pid > 0:  # 0 is a process that this one cannot see, as in a container beside it
+            os.kill(pid, signal.SIGKILL)

@@ -36,6 +36,7 @@ INIT: Final = (
     'exec /lib/systemd/systemd "$@"'
 )
 CONSOLE_LINES: Final = 20
+BREAK_OFF_TIMEOUT_S: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,18 @@ def start(machine: Machine, *, dies_with_us: bool, timeout_s: float) -> Started:
         try:
             return _await_ready(machine, launcher, notified, timeout_s)
         except BaseException:
-            launcher.kill()
-            launcher.wait()
+            _break_off(launcher)
             raise
+
+
+def _break_off(launcher: "subprocess.Popen[bytes]") -> None:
+    """Asked to, systemd-nspawn takes its container with it; killed, it leaves the container running."""
+    launcher.terminate()
+    try:
+        launcher.wait(timeout=BREAK_OFF_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        launcher.kill()
+        launcher.wait()
 
 
 def _await_ready(

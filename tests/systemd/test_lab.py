@@ -59,6 +59,23 @@ from tests.lab.release import RELEASES
 lab = Lab.boot(RELEASES[sys.argv[1]], {options})
 print(lab.name, flush=True)
 """
+# Its owner dies at a moment of the boot: before the function of that name, or for the last, when it is half done.
+BREAK_OFF = """
+import os, signal, sys
+from tests.lab import container, lab
+from tests.lab.release import RELEASES
+calls = []
+wanted = {module}.{moment}
+def die(*arguments, **options):
+    calls.append(arguments)
+    if len(calls) > ({moment!r} == "_received") * 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return wanted(*arguments, **options)
+{module}.{moment} = die
+name = f"broken-{{os.getpid()}}"
+print(name, flush=True)
+lab.Lab.boot(RELEASES[sys.argv[1]], name=name)
+"""
 HELLO = "[Service]\nType=oneshot\nExecStart=echo hello\n[Install]\nWantedBy=multi-user.target\n"
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2).close()"
 
@@ -252,6 +269,14 @@ def test_a_machine_ends_with_the_one_who_booted_it(release: Release) -> None:
     script = BOOT.format(options="") + "print(lab.leader_pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
     leader = Process.of(int(_run_python(script, release).split()[1]))
     wait_until(lambda: leader is None or leader.is_gone(), "the end of the machine")
+
+
+@pytest.mark.parametrize("moment", ["make_groups", "start", "_await_ready", "_received"])
+def test_nothing_is_left_of_a_boot_that_was_broken_off(release: Release, moment: str) -> None:
+    script = BREAK_OFF.format(module="lab" if moment in ("make_groups", "start") else "container", moment=moment)
+    name = _run_python(script, release)
+    wait_until(lambda: sweep() or all(record.name != name for record in records()), f"the sweep of {name}")
+    assert traces_of(name) == []
 
 
 def _run_python(script: str, release: Release) -> str:
