@@ -290,6 +290,47 @@ class PolicySettings(Model):
     """Longest time for which an operator can set the policy aside at once."""
 
 
+class MaintenanceSettings(Model):
+    """What `trader maintenance` keeps, asks and waits for. Read when a job runs; the service needs none of it."""
+
+    reports_folder: Path = Path("logs/reports")
+    """Where the reports go, one page and one JSON each, with an index page."""
+    backups_folder: Path = Path("backups")
+    """Where backups of the journal and of the configuration go. Another disk is the better place."""
+    work_folder: Path = Path("state/maintenance")
+    """Locks, and the jobs' space for work; on a disk with room for a restored journal."""
+    textfile_folder: Path | None = None
+    """The folder of node_exporter's textfile collector; without it the jobs have no metrics."""
+    prometheus_url: str | None = None
+    """Where Prometheus is, such as `http://127.0.0.1:9090`; without it the reports say which figures they lack."""
+    daily_reports: Annotated[int, Field(ge=1, le=3650)] = 120
+    """How many daily reports are kept."""
+    weekly_reports: Annotated[int, Field(ge=1, le=3650)] = 105
+    """How many weekly reports are kept."""
+    monthly_reports: Annotated[int, Field(ge=1, le=3650)] = 60
+    """How many monthly reports are kept."""
+    daily_backups: Annotated[int, Field(ge=1, le=3650)] = 14
+    """Of how many days the newest backup is kept."""
+    weekly_backups: Annotated[int, Field(ge=0, le=3650)] = 8
+    """Of how many weeks the newest backup is kept."""
+    monthly_backups: Annotated[int, Field(ge=0, le=3650)] = 24
+    """Of how many months the newest backup is kept."""
+    log_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """Files below `logs` that are older than this are deleted by the weekly job; reports are not among them."""
+    log_max_bytes: Annotated[int, Field(ge=1_000_000)] = 2_000_000_000
+    """Above this size of all of them the oldest files below `logs` are deleted."""
+    close_margin_s: Annotated[float, Field(ge=300, le=7_200)] = 600.0
+    """A job begins this long after a session's close or a reset's end at the earliest, and ends as long before one."""
+    wait_max_s: Seconds = 86_400.0
+    """Longest wait of a job for its time outside of the session and the resets; after that it is put off."""
+    daily_limit_s: Seconds = 1_800.0
+    """Longest run of the daily job."""
+    weekly_limit_s: Seconds = 7_200.0
+    """Longest run of the weekly job."""
+    monthly_limit_s: Seconds = 7_200.0
+    """Longest run of the monthly job."""
+
+
 class Settings(Model):
     """The whole of ``config.yaml``."""
 
@@ -316,6 +357,7 @@ class Settings(Model):
     recorder: RecorderSettings = RecorderSettings()
     tracing: TracingSettings = TracingSettings()
     policy: PolicySettings = PolicySettings()
+    maintenance: MaintenanceSettings = MaintenanceSettings()
 
     @field_validator("instruments", mode="before")
     @classmethod

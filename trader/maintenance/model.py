@@ -99,6 +99,17 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     bound: float | None = None
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a task did which has metrics of its own, such as a drill. ``task`` is in ``Task.parts``.
+
+    What was not tried is no part: it did neither succeed nor fail. ``duration_s`` is what it took, None if not known.
+    """
+
+    task: str
+    outcome: Outcome
+    duration_s: float | None = None
+
+
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """What one task found. ``sentence`` says the result in one line; ``missing`` what could not be got, and why.
 
@@ -115,10 +126,11 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     mend: str = ""
+    parts: tuple[Part, ...] = ()
 
 
 class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A task as it went: its section, how long it took, and whether a drill or backup of its own succeeded.
+    """A task as it went: its section, when it began, and how long it took.
 
     ``task`` is the value of the label ``task`` of the textfile metrics.
     """
