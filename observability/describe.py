@@ -33,6 +33,8 @@ from trader.events import (
     Fact,
     HaltRequested,
     HeartbeatReceived,
+    MaintenanceFinished,
+    MaintenanceOutcome,
     MetricsScraped,
     ObserverFailed,
     OpenOrderReceived,
@@ -198,6 +200,8 @@ def describe_lifecycle(fact: LifecycleFact) -> Entry | None:
             return info(f"positions are worth {fact.unrealized:+.2f} above cost: the session's P&L counts from here")
         case SessionClosed():
             return _session_closed(fact)
+        case MaintenanceFinished():
+            return _maintenance(fact)
         case StopRequested():
             return info(f"stopping: {fact.reason}")
         case ScheduleFired():
@@ -241,4 +245,18 @@ def _session_closed(fact: SessionClosed) -> Entry:
         f"session {fact.session} of {fact.calendar} closed: {told}",
         None,
         **{name: None if amount is None else f"{amount:.2f}" for name, amount in amounts},
+    )
+
+
+def _maintenance(fact: MaintenanceFinished) -> Entry:
+    # A failed job is no error of the service, whose error rate counts these lines.
+    make = warning if fact.outcome is MaintenanceOutcome.FAILED else info
+    failed = [task for task, outcome in fact.tasks.items() if outcome is MaintenanceOutcome.FAILED]
+    named = f"; failed: {', '.join(failed)}" if failed else ""
+    return make(
+        f"{fact.kind} maintenance of {fact.period} ended: {fact.outcome}{named}",
+        maintenance=fact.kind,
+        outcome=fact.outcome,
+        duration_s=round(fact.duration_s, 1),
+        failed=failed,
     )

@@ -29,6 +29,7 @@ from trader.events import (
     HeartbeatMissedReceived,
     HeartbeatReceived,
     IntentRefused,
+    MaintenanceFinished,
     MarketDataModeReceived,
     MetricsScraped,
     MismatchFound,
@@ -94,6 +95,7 @@ LifecycleFact: TypeAlias = (
     | SessionOpened
     | SessionValued
     | SessionClosed
+    | MaintenanceFinished
     | StopRequested
 )
 

@@ -51,6 +51,7 @@ from trader.events import (
     HeartbeatMissedReceived,
     HeartbeatReceived,
     IntentRefused,
+    MaintenanceFinished,
     MarketDataModeReceived,
     MetricsScraped,
     ObserverFailed,
@@ -200,6 +201,7 @@ class Instruments:
                 | SessionOpened()
                 | SessionValued()
                 | SessionClosed()
+                | MaintenanceFinished()
                 | StopRequested()
             ):
                 pass

@@ -14,7 +14,9 @@ import msgspec
 from trader.snapshot import Snapshot
 
 T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
 MAX_TEXT_CHARACTERS = 500
+MAX_CHOICES = 50
 
 
 class ControlError(Exception):
@@ -35,11 +37,13 @@ class Command(StrEnum):
     RELOAD = "reload"
     PANIC = "panic"
     OVERRIDE_POLICY = "override_policy"
+    MAINTENANCE_FINISHED = "maintenance_finished"
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``arguments`` by command: halt ``reason: str``; resume ``accept_positions: bool``; override_policy ``for_s:
-    float`` and ``reason: str``; the others none.
+    float`` and ``reason: str``; maintenance_finished ``kind``, ``period``, ``outcome: str``, ``duration_s: float`` and
+    ``tasks``, an outcome by name; the others none.
     """
 
     command: str
@@ -58,6 +62,24 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise ControlError(f"{self.command}: {name} must be a number")
         return float(value)
+
+    def choice(self, name: str, kind: type[E]) -> E:
+        """One of the words of ``kind``; raises ControlError when it is something else."""
+        try:
+            return kind(self.text(name))
+        except ValueError:
+            raise ControlError(f"{self.command}: {name} must be one of {', '.join(kind)}") from None
+
+    def choices(self, name: str, kind: type[E]) -> dict[str, E]:
+        """Words of ``kind`` by name, at most ``MAX_CHOICES``; raises ControlError when it is something else."""
+        value = self.arguments.get(name, {})
+        try:
+            if not isinstance(value, dict) or len(value) > MAX_CHOICES:
+                raise ValueError
+            return {str(key)[:MAX_TEXT_CHARACTERS]: kind(word) for key, word in value.items()}
+        except ValueError:
+            words = ", ".join(kind)
+            raise ControlError(f"{self.command}: {name} must be at most {MAX_CHOICES} of {words}, by name") from None
 
     def flag(self, name: str) -> bool:
         """A yes-or-no argument, no when absent; raises ControlError when it is something else."""

@@ -29,6 +29,9 @@ from trader.engine import Engine
 from trader.events import (
     AnyFact,
     HaltRequested,
+    MaintenanceFinished,
+    MaintenanceKind,
+    MaintenanceOutcome,
     PanicRequested,
     PolicyOverrideRequested,
     ReloadFinished,
@@ -290,6 +293,8 @@ class Service:
                 return self._resume(request)
             case Command.OVERRIDE_POLICY:
                 return self._override_policy(request)
+            case Command.MAINTENANCE_FINISHED:
+                self.loop.post(_maintenance_finished(request, now))
             case Command.PANIC:
                 self.loop.post(PanicRequested(at=now, source="operator"))
             case Command.RELOAD:
@@ -325,6 +330,17 @@ class Service:
         reason = request.text("reason", "an operator asked for it")
         self.loop.post(PolicyOverrideRequested(at=now, source="operator", reason=reason, until=until))
         return Response.success(self.engine.policy_notice())
+
+
+def _maintenance_finished(request: Request, now: datetime) -> MaintenanceFinished:
+    return MaintenanceFinished(
+        at=now,
+        kind=request.choice("kind", MaintenanceKind),
+        period=request.text("period"),
+        outcome=request.choice("outcome", MaintenanceOutcome),
+        duration_s=request.number("duration_s"),
+        tasks=request.choices("tasks", MaintenanceOutcome),
+    )
 
 
 def _secret(file: Path | None) -> str | None:

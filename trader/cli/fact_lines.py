@@ -11,6 +11,8 @@ from trader.events import (
     ExecutionIgnored,
     ExecutionLine,
     FillBooked,
+    MaintenanceFinished,
+    MaintenanceOutcome,
     MismatchFound,
     OrderAdopted,
     OrderIdsReserved,
@@ -80,6 +82,8 @@ def fact_line(fact: AnyDurableFact) -> str:
             return f"{line.amount} {line.currency} for {line.exec_id}"
         case PositionAdopted(line=line):
             return f"{line.instrument.symbol} {quantity(line.quantity)} at {line.average_cost}"
+        case MaintenanceFinished():
+            return _maintenance(fact)
         case _:
             return _lifecycle_line(fact)
 
@@ -127,6 +131,12 @@ def _lifecycle_line(
 
 def _words(state: PolicyState) -> str:
     return state.name.lower().replace("_", " ")
+
+
+def _maintenance(fact: MaintenanceFinished) -> str:
+    failed = [task for task, outcome in fact.tasks.items() if outcome is MaintenanceOutcome.FAILED]
+    named = f", failed: {', '.join(failed)}" if failed else ""
+    return f"{fact.kind} of {fact.period}: {fact.outcome}, {span(fact.duration_s)}{named}"
 
 
 def _terms(terms: OrderTerms) -> str:

@@ -29,6 +29,7 @@ from trader.events.decided import (
     ExecutionIgnored,
     FillBooked,
     IntentRefused,
+    MaintenanceFinished,
     MismatchFound,
     OrderAcknowledged,
     OrderAdopted,
@@ -113,6 +114,8 @@ from trader.events.vocabulary import (
     DecisionOutcome,
     DisconnectReason,
     ErrorClass,
+    MaintenanceKind,
+    MaintenanceOutcome,
     MarketDataMode,
     MismatchKind,
     OrderOutcome,
@@ -136,6 +139,7 @@ AnyDurableFact: TypeAlias = (
     | SessionValued
     | SessionClosed
     | PanicCompleted
+    | MaintenanceFinished
     | SignalChanged
     | OrderIntended
     | OrderStateChanged
@@ -243,6 +247,9 @@ __all__ = [
     "HeartbeatReceived",
     "Intent",
     "IntentRefused",
+    "MaintenanceFinished",
+    "MaintenanceKind",
+    "MaintenanceOutcome",
     "MarketDataMode",
     "MarketDataModeReceived",
     "MetricsScraped",

@@ -16,6 +16,8 @@ from trader.events.lines import (
 from trader.events.vocabulary import (
     CancelReason,
     DecisionOutcome,
+    MaintenanceKind,
+    MaintenanceOutcome,
     MismatchKind,
     OrderOutcome,
     OrderState,
@@ -112,6 +114,16 @@ class SessionClosed(DurableFact, frozen=True, gc=False):
     unrealized: Decimal | None
     commission: Decimal | None
     fees: Decimal | None
+
+
+class MaintenanceFinished(DurableFact, frozen=True, gc=False):
+    """A maintenance job ended, by its own word. ``period`` names what it looked at; ``tasks`` is each one's outcome."""
+
+    kind: MaintenanceKind
+    period: str
+    outcome: MaintenanceOutcome
+    duration_s: float
+    tasks: dict[str, MaintenanceOutcome]
 
 
 class PanicStepped(Fact, frozen=True, gc=False):

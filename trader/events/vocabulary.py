@@ -188,3 +188,21 @@ class StartReason(StrEnum):
     CRASH = "crash"
     WATCHDOG = "watchdog"
     OOM = "oom"
+
+
+class MaintenanceKind(StrEnum):
+    """The three maintenance jobs."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+
+class MaintenanceOutcome(StrEnum):
+    """How a maintenance job or one of its tasks ended, from best to worst; a job's is the worst of its tasks'."""
+
+    OK = "ok"
+    #: What could not be looked at: said plainly, and no reason to wake anybody.
+    UNKNOWN = "unknown"
+    WARNING = "warning"
+    FAILED = "failed"

@@ -14,28 +14,30 @@ from typing import Final, TypeAlias
 import msgspec
 
 from trader.contracts import TradingMode
+from trader.events import MaintenanceKind as Kind
+from trader.events import MaintenanceOutcome as Outcome
+
+__all__ = [
+    "ROWS_MAX",
+    "Chart",
+    "Column",
+    "Figure",
+    "JobReport",
+    "Kind",
+    "Line",
+    "Outcome",
+    "Part",
+    "Section",
+    "Table",
+    "TaskRun",
+    "Unit",
+    "Value",
+    "worst",
+]
 
 ROWS_MAX: Final = 500
 
 Value: TypeAlias = str | int | float | Decimal | datetime | timedelta | None
-
-
-class Kind(StrEnum):
-    """The three jobs."""
-
-    DAILY = "daily"
-    WEEKLY = "weekly"
-    MONTHLY = "monthly"
-
-
-class Outcome(StrEnum):
-    """From best to worst; a job's is the worst of its sections'."""
-
-    OK = "ok"
-    #: What could not be looked at: said plainly, and no reason to wake anybody.
-    UNKNOWN = "unknown"
-    WARNING = "warning"
-    FAILED = "failed"
 
 
 class Unit(StrEnum):
@@ -142,7 +144,10 @@ class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of a job, as it is kept as JSON beside its page. ``since`` to ``until`` is the period it looks at."""
+    """One run of a job, as it is kept as JSON beside its page. ``since`` to ``until`` is the period it looks at.
+
+    ``label`` names the period; ``notes`` are about the run itself: what it waited for, and what it could not tell.
+    """
 
     kind: Kind
     started_at: datetime
@@ -156,6 +161,8 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
     outcome: Outcome
     runs: tuple[TaskRun, ...]
+    label: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:

@@ -28,6 +28,9 @@ from trader.events import (
     ExecutionLine,
     FillBooked,
     Intent,
+    MaintenanceFinished,
+    MaintenanceKind,
+    MaintenanceOutcome,
     MismatchFound,
     MismatchKind,
     OrderAdopted,
@@ -336,6 +339,17 @@ ONE_OF_EACH: list[tuple[AnyDurableFact, str]] = [
     (
         PolicyOverridden(at=START, source="operator", reason="known cause", until=at(7_200)),
         "overridden until 2026-03-02 16:30 UTC by operator: known cause",
+    ),
+    (
+        MaintenanceFinished(
+            at=START,
+            kind=MaintenanceKind.DAILY,
+            period="2026-03-02",
+            outcome=MaintenanceOutcome.FAILED,
+            duration_s=12.5,
+            tasks={"health": MaintenanceOutcome.OK, "backup": MaintenanceOutcome.FAILED},
+        ),
+        "daily of 2026-03-02: failed, 12 s, failed: backup",
     ),
     (
         SignalChanged(
