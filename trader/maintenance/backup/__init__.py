@@ -10,7 +10,7 @@ from trader.maintenance.backup.create import Created, Subject, create
 from trader.maintenance.backup.errors import BackupBusy, BackupDamaged, BackupError, BackupRefused
 from trader.maintenance.backup.folder import Entry, Keep, entries, find
 from trader.maintenance.backup.model import Books, Manifest
-from trader.maintenance.backup.restore import Restored, restore_to, restore_state
+from trader.maintenance.backup.restore import Restored, restore_state, restore_to
 from trader.maintenance.backup.verify import Verified, verify
 
 __all__ = [

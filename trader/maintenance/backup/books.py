@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import takewhile
 
-from trader.contracts import TradingState
-from trader.events import AnyDurableFact, SessionOpened, TradingStateChanged
+from trader.contracts import TradingMode, TradingState
+from trader.events import AnyDurableFact, ServiceStarted, SessionOpened, TradingStateChanged
 from trader.journal.api import NumberedFact
 from trader.ledger import Ledger
 from trader.maintenance.backup.errors import BackupDamaged
@@ -44,6 +44,8 @@ class _Folding:
         self._last_at: datetime | None = None
         self._kinds: Counter[str] = Counter()
         self._trading_state = TradingState.ACTIVE
+        self._mode: TradingMode | None = None
+        self._account = ""
         self._orders = Orders()
         self._ledger = Ledger(base_currency)
 
@@ -54,6 +56,8 @@ class _Folding:
             self._orders.forget_final(before=fact.opened_at)
         elif isinstance(fact, TradingStateChanged):
             self._trading_state = fact.new
+        elif isinstance(fact, ServiceStarted):
+            self._mode, self._account = fact.mode, fact.account
         self.sequence, self._last_kind, self._last_at = sequence, type(fact).__name__, fact.at
         self._kinds[self._last_kind] += 1
 
@@ -61,6 +65,8 @@ class _Folding:
         self._ledger.check()
         return Books(
             base_currency=self._base_currency,
+            mode=self._mode,
+            account=self._account,
             last_sequence=self.sequence,
             last_kind=self._last_kind,
             last_at=self._last_at,
@@ -97,7 +103,7 @@ def same_history(ours: Books, theirs: Books) -> bool:
 
 def difference(said: Books, found: Books) -> str:
     """Where ``found`` is not what was ``said``, in a few words; empty when they agree."""
-    plain = ("base_currency", "last_sequence", "last_kind", "last_at", "fills", "trading_state")
+    plain = ("base_currency", "mode", "account", "last_sequence", "last_kind", "last_at", "fills", "trading_state")
     for name in plain:
         if getattr(said, name) != getattr(found, name):
             return f"{name.replace('_', ' ')} {getattr(found, name)} instead of {getattr(said, name)}"

@@ -85,10 +85,13 @@ class OpenOrder(msgspec.Struct, frozen=True):
 class Books(msgspec.Struct, frozen=True, kw_only=True):
     """What the facts up to ``last_sequence`` come to; positions by symbol, balances by currency, orders by reference.
 
-    ``last_kind`` and ``last_at`` are those of the last fact, and tell apart journals that parted after a restore.
+    ``mode`` and ``account`` are those of the last start, None and empty before one. ``last_kind`` and ``last_at`` are
+    those of the last fact, and tell apart journals that parted after a restore.
     """
 
     base_currency: str
+    mode: TradingMode | None
+    account: str
     last_sequence: int
     last_kind: str
     last_at: datetime | None
