@@ -83,7 +83,7 @@ def extract(file: Path, folder: Path) -> Manifest:
     with _opened(file) as (packed, archive):
         manifest = _manifest(file, archive)
         expected = {member.name: member for member in manifest.members}
-        for header in archive:
+        while (header := archive.next()) is not None:
             member = expected.pop(header.name, None)
             if member is None or not header.isreg() or header.size != member.size_bytes:
                 raise BackupDamaged(f"{file} is damaged: its manifest does not know its member {header.name!r:.80}")

@@ -5,6 +5,7 @@ rename in one file system; the checksum is there first, because a backup is one 
 A failure leaves the folder as it was but for what begins with a dot, which the next run sweeps.
 """
 
+import contextlib
 import platform
 from pathlib import Path
 from typing import Final
@@ -153,15 +154,30 @@ def _pack(path: Path, manifest: Manifest, staging: Path) -> None:
     if path.exists():
         raise BackupError(f"{path} is there already, made within the same second; try again")
     part, checksum_part = disk.part_of(path), disk.part_of(checksum_file(path))
+    try:
+        _write(part, path.name, checksum_part, manifest, staging)
+        disk.put_in_place(checksum_part, checksum_file(path))
+        disk.put_in_place(part, path)
+    finally:
+        if not path.exists():
+            _clean_up(part, checksum_part, checksum_file(path))
+
+
+def _clean_up(*files: Path) -> None:
+    for file in files:
+        with contextlib.suppress(BackupError):  # what it failed by is told, and the next run sweeps
+            disk.remove(file)
+
+
+def _write(part: Path, name: str, checksum_part: Path, manifest: Manifest, staging: Path) -> None:
+    """Write the archive and its checksum, synced and verified, under other names than their own."""
     with disk.Writer(part) as writer:
         write_archive(writer, manifest, staging)
         writer.sync()
     for member in manifest.members:  # from here on, what counts is what can be read from the archive
         disk.remove(staging / member.name)
     _require_as_written(part, writer.sha256, staging)
-    disk.write_file(checksum_part, checksum_text(writer.sha256, path.name).encode())
-    disk.put_in_place(checksum_part, checksum_file(path))
-    disk.put_in_place(part, path)
+    disk.write_file(checksum_part, checksum_text(writer.sha256, name).encode())
 
 
 def _require_as_written(part: Path, sha256: str, staging: Path) -> None:

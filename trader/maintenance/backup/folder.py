@@ -6,19 +6,21 @@ Each mode and account is counted by itself.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from trader.contracts import TradingMode
 from trader.maintenance.backup import disk
 from trader.maintenance.backup.errors import BackupError, unreadable
-from trader.maintenance.backup.model import CHECKSUM_SUFFIX, BackupName, checksum_file
+from trader.maintenance.backup.model import CHECKSUM_SUFFIX, NO_ACCOUNT, BackupName, checksum_file
 
 NEWEST: Final = "newest"
 ENTRIES_MAX: Final = 10_000
 STAGING: Final = ".staging.part"
+UNKNOWN_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Keep(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +64,13 @@ def _entry(path: Path) -> Entry | None:
         return Entry(path, name, path.stat().st_size, checksum_file(path).is_file())
     except OSError:
         return None  # it went away meanwhile
+
+
+def of_books(there: Iterable[Entry], mode: TradingMode, account: str) -> list[Entry]:
+    """Those of ``there`` that are of ``mode`` and, where it is known, of ``account``."""
+    own = BackupName.of(UNKNOWN_TIME, mode, account).account
+    known = {NO_ACCOUNT, own} if account else None
+    return [entry for entry in there if entry.name.mode is mode and (known is None or entry.name.account in known)]
 
 
 def find(folder: Path, text: str) -> Path:
