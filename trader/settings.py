@@ -303,11 +303,11 @@ class MaintenanceSettings(Model):
     """The folder of node_exporter's textfile collector; without it the jobs have no metrics."""
     prometheus_url: str | None = None
     """Where Prometheus is, such as `http://127.0.0.1:9090`; without it the reports say which figures they lack."""
-    daily_reports: Annotated[int, Field(ge=1, le=3650)] = 120
+    daily_reports: Annotated[int, Field(ge=1, le=3650)] = 60
     """How many daily reports are kept."""
-    weekly_reports: Annotated[int, Field(ge=1, le=3650)] = 105
+    weekly_reports: Annotated[int, Field(ge=1, le=3650)] = 53
     """How many weekly reports are kept."""
-    monthly_reports: Annotated[int, Field(ge=1, le=3650)] = 60
+    monthly_reports: Annotated[int, Field(ge=1, le=3650)] = 36
     """How many monthly reports are kept."""
     daily_backups: Annotated[int, Field(ge=1, le=3650)] = 14
     """Of how many days the newest backup is kept."""

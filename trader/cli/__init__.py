@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "slo": "trader.cli.slo",
     "drill": "trader.cli.drill",
     "doctor": "trader.cli.doctor",
+    "maintenance": "trader.cli.maintenance",
     "backup": "trader.cli.backup",
 }
 

@@ -19,9 +19,12 @@
     if (key === undefined) return cell.textContent;
     return Number(key);
   };
-  const compare = (a, b) => {
-    if (typeof a === "number" && typeof b === "number") return a - b;
-    return String(a).localeCompare(String(b));
+  const isNumber = (key) => typeof key === "number" && !Number.isNaN(key);
+  // What is not known comes last, whichever way round the rest is.
+  const compare = (a, b, sign) => {
+    if (isNumber(a) && isNumber(b)) return sign * (a - b);
+    if (isNumber(a) !== isNumber(b)) return isNumber(a) ? -1 : 1;
+    return sign * String(a).localeCompare(String(b));
   };
   const sort = (table, index) => {
     const head = table.tHead.rows[0].cells[index];
@@ -30,7 +33,7 @@
     head.setAttribute("aria-sort", descending ? "descending" : "ascending");
     const sign = descending ? -1 : 1;
     const rows = [...table.tBodies[0].rows];
-    rows.sort((a, b) => sign * compare(keyOf(a, index), keyOf(b, index)));
+    rows.sort((a, b) => compare(keyOf(a, index), keyOf(b, index), sign));
     table.tBodies[0].append(...rows);
   };
   for (const table of document.querySelectorAll("table.sortable")) {

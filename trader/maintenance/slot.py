@@ -17,7 +17,7 @@ FAR: Final = timedelta(days=7)
 
 
 class Slot(NamedTuple):
-    """A job may begin at ``starts_at`` and must have ended at ``ends_at``. ``why`` says what it waits for, else empty."""
+    """A job may begin at ``starts_at`` and must have ended at ``ends_at``; ``why`` says what it waits for."""
 
     starts_at: datetime
     ends_at: datetime

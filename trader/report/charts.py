@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from itertools import accumulate, pairwise
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -17,12 +17,7 @@ from plotly.subplots import make_subplots
 from trader.contracts import Side
 from trader.report import words
 from trader.report.model import CostSummary, EquityPoint, FillMark, PricePoint
-
-BLUE: Final = "#3b7dd8"
-GREY: Final = "#8a94a3"
-GREEN: Final = "#1f9d61"
-RED: Final = "#d64545"
-AMBER: Final = "#c98a1b"
+from trader.report.style import BLUE, GREEN, GREY, RED
 
 POINTS_MAX: Final = 2_000
 MARKS_MAX: Final = 2_000
@@ -31,7 +26,6 @@ GAP_SHOWN_MAX: Final = timedelta(hours=1)
 TICK_STEPS: Final = tuple(
     timedelta(seconds=seconds) for seconds in (1, 5, 15, 60, 300, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400)
 )
-FONT: Final = 'ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
 T = TypeVar("T")
 
@@ -129,31 +123,6 @@ def cost_figure(costs: CostSummary, currency: str) -> go.Figure | None:
     figure.update_yaxes(title_text=currency, zeroline=True, tickformat=",")
     figure.update_layout(showlegend=False, hovermode="closest")
     return _dressed(figure, height=300, top=24)
-
-
-def templates() -> dict[str, Any]:
-    """The light and the dark template, as plain values for the page's script."""
-    return {
-        "light": _template(text="#3a4350", grid="#e6e9ee", zero="#b7bfca", hover="#ffffff"),
-        "dark": _template(text="#b9c2ce", grid="#262d38", zero="#4a5464", hover="#1c222b"),
-    }
-
-
-def _template(text: str, grid: str, zero: str, hover: str) -> dict[str, Any]:
-    axis = {
-        "gridcolor": grid, "zerolinecolor": zero, "linecolor": zero, "zerolinewidth": 1, "tickcolor": zero,
-        "title": {"standoff": 8, "font": {"size": 12}},
-    }  # fmt: skip
-    return {
-        "layout": {
-            "font": {"family": FONT, "size": 12, "color": text},
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "hoverlabel": {"bgcolor": hover, "bordercolor": zero, "font": {"color": text, "family": FONT}},
-            "xaxis": {**axis, "showgrid": False},
-            "yaxis": axis,
-        }
-    }
 
 
 def _dressed(figure: go.Figure, height: int, top: int = 10) -> go.Figure:

@@ -1,25 +1,22 @@
 """The report as one HTML file that needs nothing else: no network, no second file.
 
 Rules: every text from outside is escaped here or in ``tables``; a content security policy forbids any
-request; plotly.js is inlined once. Drawing needs the optional extra ``report``; without it there is one
+request; plotly.js is inlined once. Where plotly was taken out of the environment there is one
 sentence, not a traceback.
 """
 
 import json
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from trader.report import tables, words
+from trader.report.document import document
 from trader.report.model import ReportData
 
 SYMBOL_CHARTS_MAX: Final = 12
-POLICY: Final = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:; font-src data:"
-)
 
 
 class ReportError(Exception):
@@ -53,7 +50,7 @@ def render_page(data: ReportData) -> str:
         _section("Refused by risk", tables.refusals(data.refusals), bool(data.refusals)),
         _settings(data.settings_text),
     ]
-    return _document(data.title, "\n".join(filter(None, sections)), figures, charts)
+    return document(data.title, "\n".join(filter(None, sections)), figures)
 
 
 def _charts() -> ModuleType:
@@ -66,43 +63,6 @@ def _charts() -> ModuleType:
             "a report needs plotly, which is not installed; type: pip install 'ibkr-trading[report]'"
         ) from error
     return charts
-
-
-def _document(title: str, body: str, figures: dict[str, Any], charts: ModuleType) -> str:
-    from plotly.offline import get_plotlyjs  # see _charts
-
-    data = {"figures": figures, "templates": charts.templates()}
-    assets = files("trader") / "data"
-    style, script = (assets / "report.css").read_text("utf-8"), (assets / "report.js").read_text("utf-8")
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">
-<title>{escape(title)}</title>
-<style>
-{style}
-</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-<script>{get_plotlyjs()}</script>
-<script id="report-data" type="application/json">{_embedded(data)}</script>
-<script>
-{script}
-</script>
-</body>
-</html>
-"""
-
-
-def _embedded(value: object) -> str:
-    """JSON that cannot end its script element."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _chart(name: str, figure: Any, figures: dict[str, Any], label: str) -> str:
