@@ -23,6 +23,7 @@ from trader.drills.session import SESSION_FILE, session_text
 from trader.drills.stack_drills import RESEND_S
 from trader.drills.steps import settle
 from trader.drills.targets import JOBS, Targets
+from trader.settings import Settings
 from trader.stack import ALERTS_FOLDER, Notice, Stack, StackError, StackOptions
 from trader.stack.files import duration, read_yaml, write_yaml
 
@@ -36,12 +37,16 @@ POLL_S: Final = 0.05
 
 
 class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """``factor`` is shipped seconds per drilled second; ``parallel`` drills run at a time."""
+    """``factor`` is shipped seconds per drilled second; ``parallel`` drills run at a time.
+
+    ``live`` is the configuration of the service that drills must not reach.
+    """
 
     folder: Path
     factor: float = 60.0
     parallel: int = 3
     alerts: Path = ALERTS_FOLDER
+    live: Settings | None = None
 
 
 class Range:
@@ -129,7 +134,9 @@ async def play(place: Range, drill: Drill) -> DrillResult:
     """One drill, from a bench of its own to the resolve."""
     instance = f"{drill.alert}-{drill.severity}".lower()
     folder = place.options.folder / instance
-    bench = Bench(instance, folder, place.stack, place.targets, place.deadman, drill.config, place.clock)
+    bench = Bench(
+        instance, folder, place.stack, place.targets, place.deadman, drill.config, place.clock, place.options.live
+    )
     result = DrillResult(alert=drill.alert, severity=drill.severity, fault=drill.fault, on=drill.on)
     try:
         await _set_up(place, drill, bench)

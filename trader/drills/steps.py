@@ -11,8 +11,9 @@ from typing import Any, Final, TypeAlias
 
 from trader.clock import SystemClock
 from trader.control_messages import Command
-from trader.drills.bench import SYMBOLS, Bench
+from trader.drills.bench import Bench
 from trader.drills.errors import DrillError
+from trader.drills.pair import SYMBOLS
 from trader.drills.standin import Value
 from trader.stack import StackError
 

@@ -18,9 +18,13 @@ FILE_MAX_BYTES: Final = 10_000
 
 
 class Steering(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``quantity`` is wanted in the first symbol. Every ``slow_every``-th decision takes ``slow_s`` longer."""
+    """``quantity`` is wanted in the first symbol. Every ``slow_every``-th decision takes ``slow_s`` longer.
+
+    With ``turn_every`` it is wanted for so many decisions, then nothing for as many, and so on.
+    """
 
     quantity: int = 0
+    turn_every: int = 0
     slow_s: float = 0.0
     slow_every: int = 1
     fails: bool = False
@@ -47,7 +51,8 @@ class Steered:
         self._decisions += 1
         if steering.slow_s and self._decisions % steering.slow_every == 0:
             time.sleep(steering.slow_s)
-        return [Target(self._symbol, Decimal(steering.quantity), "the drill wants it")]
+        rests = bool(steering.turn_every) and self._decisions // steering.turn_every % 2 == 1
+        return [Target(self._symbol, Decimal(0 if rests else steering.quantity), "the drill wants it")]
 
     def on_schedule(self, view: MarketView) -> Iterable[Target]:
         """Nothing is scheduled."""

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +39,14 @@ class Child:
     """A program that serves HTTP on a loopback port and says at ``ready_path`` that it is ready."""
 
     def __init__(
-        self, name: str, command: Sequence[str], url: str, ready_path: str, log: Path, clock: Clock | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        url: str,
+        ready_path: str,
+        log: Path,
+        clock: Clock | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.url = url
@@ -47,6 +54,7 @@ class Child:
         self._ready_path = ready_path
         self._log = log
         self._clock = clock or SystemClock()
+        self._environment = None if environment is None else dict(environment)
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -58,16 +66,41 @@ class Child:
         """Start the program and wait until it is ready; raises StackError with the end of its log. Idempotent."""
         if self.pid is not None:
             return
-        with self._log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                preexec_fn=_end_with_parent(), cwd=working_folder(Path(self._command[0])),
-            )  # fmt: skip
+        self._process = await self._spawn()
         try:
             await self._wait_until_ready()
         except BaseException:
             await self.stop()
             raise
+
+    async def run(self, timeout_s: float) -> int | None:
+        """Run a program that ends by itself: its exit code, or None when it had to be ended after ``timeout_s``."""
+        self._process = await self._spawn()
+        try:
+            return await asyncio.wait_for(self._process.wait(), timeout_s)
+        except TimeoutError:
+            return None
+        finally:
+            await self.kill()
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        with self._log.open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                preexec_fn=_end_with_parent(), cwd=working_folder(Path(self._command[0])), env=self._environment,
+            )  # fmt: skip
+
+    async def end(self, timeout_s: float) -> int | None:
+        """Ask the program to end: its exit code, or None when it had not ended after ``timeout_s``."""
+        process = self._process
+        if process is None:
+            return None
+        if process.returncode is None:
+            process.terminate()
+        try:
+            return await asyncio.wait_for(process.wait(), timeout_s)
+        except TimeoutError:
+            return None
 
     async def stop(self) -> None:
         """End the program: politely, then not. Idempotent."""

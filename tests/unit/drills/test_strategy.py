@@ -37,3 +37,11 @@ def test_it_fails_when_it_should(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="drill"):
         Steered(str(file)).on_quote(QUOTE, VIEW)
     assert list(Steered(str(file)).on_schedule(VIEW)) == []
+
+
+def test_it_turns_when_it_should(tmp_path: Path) -> None:
+    file = tmp_path / "steering.json"
+    steer(file, '{"quantity": 100, "turn_every": 2}', 1)
+    strategy = Steered(str(file))
+    wanted = [target.quantity for _ in range(8) for target in strategy.on_quote(QUOTE, VIEW)]
+    assert wanted == [100, 0, 0, 100, 100, 0, 0, 100]
