@@ -97,7 +97,7 @@ def against_live(manifest: Manifest, journal_url: str) -> tuple[Outcome, str]:
 
 
 def books_at(journal_url: str, last_sequence: int, base_currency: str) -> Books:
-    """The books that the live journal comes to at a fact; raises JournalError, or BackupDamaged when it is not whole."""
+    """The books that the live journal comes to at a fact; raises JournalError, BackupDamaged when not whole."""
     with JournalReader.open(journal_url) as journal:
         return fold(up_to(journal.read(), last_sequence), base_currency, "the live journal")
 

@@ -101,14 +101,16 @@ def put_in_place(part: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
-def second_name(path: Path, other: Path) -> None:
-    """Let ``other`` be the same file as ``path``; a copy where the file system knows no second names."""
+def second_name(path: Path, other: Path) -> bool:
+    """Let ``other`` be the same file as ``path``; False for a copy, where the file system knows no second names."""
     try:
         link(path, other, follow_symlinks=False)
     except FileExistsError as error:
         raise unwritable(other, error) from error
     except OSError:
         copy_file(path, other)
+        return False
+    return True
 
 
 def copy_file(path: Path, other: Path) -> None:

@@ -20,11 +20,13 @@ from trader.journal.errors import JournalError, JournalLocked
 from trader.journal.lock import FileLock
 from trader.maintenance.backup import archive, disk, sqlite_file
 from trader.maintenance.backup.create import Subject
-from trader.maintenance.backup.errors import BackupError, BackupRefused, unreadable, unwritable
+from trader.maintenance.backup.errors import BackupError, BackupRefused, unreadable
 from trader.maintenance.backup.model import MANIFEST, BackupName, Manifest
 from trader.maintenance.backup.verify import require_books, require_checksum, require_name, scratch_folder, unpacked
 
-LOG_SUFFIXES: Final = ("-wal", "-shm", "-journal")
+INDEX_SUFFIX: Final = "-shm"
+LOG_SUFFIXES: Final = ("-wal", INDEX_SUFFIX, "-journal")
+DATABASE_BEGIN: Final = b"SQLite format 3\0"
 ASIDE_TIME: Final = "%Y%m%dT%H%M%SZ"
 ASIDE_NAMES_MAX: Final = 100
 REPLACE_OPTION: Final = "--replace"
@@ -164,19 +166,39 @@ def _differing(folder: Path, manifest: Manifest, subject: Subject) -> Iterator[s
 def _move_aside(journal: Path, now: datetime) -> tuple[Path, ...]:
     """Give the old journal a second name, and leave no log beside its first one, which the new one would take up.
 
-    The log of a journal that is sound is written back into it before, so that it is whole under either name.
+    The second name comes first, because SQLite deletes a log that does not fit. The log of a journal that is sound is
+    then written back into it, so that it is whole under either name.
     """
-    _write_back_log(journal)
-    there = [path for path in _files_of(journal) if path.exists()]
+    aside = _second_names(journal, now)
+    try:
+        written_back = _write_back_log(journal)
+    except BackupError:
+        for other in aside.values():
+            disk.remove(other.path)
+        raise
+    if written_back and aside[journal].is_same_file:
+        for path in [path for path in aside if path != journal]:
+            disk.remove(aside.pop(path).path)
+    for path in _files_of(journal)[1:]:
+        disk.remove(path)
+    disk.sync_folder(journal.parent)
+    return tuple(other.path for other in aside.values())
+
+
+class _Aside(msgspec.Struct, frozen=True):
+    """Another name of a file; not the same file where the file system knows no second names."""
+
+    path: Path
+    is_same_file: bool
+
+
+def _second_names(journal: Path, now: datetime) -> dict[Path, _Aside]:
+    """The files of the state, each with the other name that it has got; not the index of a log, which is made anew."""
+    there = [path for path in _files_of(journal) if path.exists() and not path.name.endswith(INDEX_SUFFIX)]
     names = _free_names(journal, there, now)
-    for path, other in zip(there, names, strict=True):
-        disk.second_name(path, other)
+    aside = {path: _Aside(other, disk.second_name(path, other)) for path, other in zip(there, names, strict=True)}
     disk.sync_folder(journal.parent)
-    for path in there:
-        if path != journal:
-            disk.remove(path)
-    disk.sync_folder(journal.parent)
-    return tuple(names)
+    return aside
 
 
 def _free_names(journal: Path, there: list[Path], now: datetime) -> list[Path]:
@@ -189,19 +211,27 @@ def _free_names(journal: Path, there: list[Path], now: datetime) -> list[Path]:
     raise BackupError(f"{journal.parent} holds too many files named {stem}; move some away")
 
 
-def _write_back_log(journal: Path) -> None:
-    """Write the log back into the journal; one that is damaged, or without a journal, is left as it is."""
-    if not journal.is_file():
-        return
+def _write_back_log(journal: Path) -> bool:
+    """Write the log back into the journal; False for one that is damaged or not there, which is left as it is."""
     try:
+        if not _begins_as_database(journal):
+            return False
         with contextlib.closing(sqlite3.connect(journal, timeout=sqlite_file.BUSY_TIMEOUT_S)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorname", "").startswith(sqlite_file.DAMAGE):
-            return
+            return False
         raise sqlite_file.explained(error, journal, journal) from error
     except OSError as error:
-        raise unwritable(journal, error) from error
+        raise unreadable(journal, error) from error
     if busy:
         raise BackupRefused(f"another program reads the journal {journal}; close it, then restore")
+    return True
+
+
+def _begins_as_database(journal: Path) -> bool:
+    if not journal.is_file():
+        return False
+    with journal.open("rb") as source:
+        return source.read(len(DATABASE_BEGIN)) == DATABASE_BEGIN
