@@ -323,7 +323,7 @@ class MaintenanceSettings(Model):
     """A job begins this long after a session's close or a reset's end at the earliest, and ends as long before one."""
     wait_max_s: Seconds = 86_400.0
     """Longest wait of a job for its time outside of the session and the resets; after that it is put off."""
-    daily_limit_s: Seconds = 1_800.0
+    daily_limit_s: Seconds = 1_200.0
     """Longest run of the daily job."""
     weekly_limit_s: Seconds = 7_200.0
     """Longest run of the weekly job."""

@@ -65,7 +65,10 @@ def _settings(text: str) -> list[str]:
 def in_memory(place: Place) -> Finding:
     """systemd works with what it read; a file that was changed since means nothing."""
     site = place.site
-    ours = (site.unit, site.panic_path, site.panic_service, site.calendar_timer, site.calendar_service)
+    ours = (
+        site.unit, site.panic_path, site.panic_service, site.calendar_timer, site.calendar_service,
+        *site.maintenance_timers, *site.maintenance_services,
+    )  # fmt: skip
     stale = [unit for unit in ours if place.show(unit).get("NeedDaemonReload") == "yes"]
     if stale:
         return failed(f"changed on disk since systemd read them: {some(stale)}")
@@ -190,6 +193,21 @@ def calendar_timer(place: Place) -> Finding:
     if passed.total_seconds() > place.bounds.calendar_age_max_s:
         findings.append(failed(f"{timer} was last due {age(passed)} ago", f"sudo systemctl restart {timer}"))
     return worst(findings, f"{timer} is active, last due {age(passed)} ago")
+
+
+def maintenance_timers(place: Place) -> Finding:
+    """When a job is overdue is an alert's business; here is whether it will be started at all, and how it ended."""
+    findings = []
+    for timer, service in zip(place.site.maintenance_timers, place.site.maintenance_services, strict=True):
+        state = place.loaded(timer).get("ActiveState")
+        if state != "active":
+            findings.append(failed(f"{timer} is {state}", f"sudo systemctl enable --now {timer}"))
+            continue
+        findings.append(_starts_at_boot(place, timer))
+        result = place.show(service).get("Result", "")
+        if result not in ("success", ""):
+            findings.append(failed(f"{service} ended with {result}", f"sudo journalctl --unit {service} --lines 50"))
+    return worst(findings, f"active: {', '.join(place.site.maintenance_timers)}")
 
 
 def health_script(place: Place) -> Finding:

@@ -18,6 +18,7 @@ PREFIX: Final = Path("/opt/ibkr-trading")
 UNIT_FOLDER: Final = Path("/etc/systemd/system")
 RECORD: Final = Path("/etc/ibkr-trading/installed")
 """What ``install.sh`` installed with: lines of KEY=value."""
+MAINTENANCE: Final = ("daily", "weekly", "monthly")
 INSTANCE: Final = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 INSTANCE_CONFIG: Final = re.compile(r"/instances/(?P<name>[^/]+)/config/[^/]+")
 PROGRAM: Final = re.compile(r"(?P<prefix>/\S*)/current/bin/trader\b")
@@ -80,6 +81,19 @@ class Site:
     @property
     def calendar_service(self) -> str:
         return "ibkr-calendar.service"
+
+    @property
+    def maintenance_timers(self) -> tuple[str, ...]:
+        """Of the plain installation; there are none for instances."""
+        return tuple(f"ibkr-maintenance-{kind}.timer" for kind in MAINTENANCE)
+
+    @property
+    def maintenance_services(self) -> tuple[str, ...]:
+        return tuple(f"ibkr-maintenance-{kind}.service" for kind in MAINTENANCE)
+
+    @property
+    def maintenance_timer_names(self) -> str:
+        return " ".join(self.maintenance_timers)
 
     @property
     def current(self) -> Path:

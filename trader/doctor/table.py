@@ -80,6 +80,10 @@ CHECKS: Final = (
         "calendar_timer", DEPLOYMENT, STATUS, "calendar's timer", installed.calendar_timer,
         "sudo systemctl enable --now {calendar_timer}",
     ),
+    Check(
+        "maintenance_timers", DEPLOYMENT, STATUS, "maintenance's timers", installed.maintenance_timers,
+        "sudo systemctl enable --now {maintenance_timer_names}",
+    ),
     Check("limits", DEPLOYMENT, STATUS, "limits", limits.limits, "systemctl cat {unit}"),
     Check("enforced", DEPLOYMENT, STATUS, "limits in the kernel", limits.enforced, "sudo systemctl restart {unit}"),
     Check("priority", DEPLOYMENT, STATUS, "priority", limits.affinity, "sudo systemctl restart {unit}"),

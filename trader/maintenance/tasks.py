@@ -50,9 +50,16 @@ def _module(name: str) -> Run:
 
 
 def _task(
-    kind: Kind, name: str, title: str, limit_s: float, *, writes: bool = False, parts: Mapping[str, float] | None = None
+    kind: Kind,
+    name: str,
+    title: str,
+    limit_s: float,
+    *,
+    module: str = "",
+    writes: bool = False,
+    parts: Mapping[str, float] | None = None,
 ) -> Task:
-    return Task(name, title, _module(name), limit_s, STALENESS_S[kind], writes, parts or {})
+    return Task(name, title, _module(module or name), limit_s, STALENESS_S[kind], writes, parts or {})  # fmt: skip
 
 
 TASKS: Final[Mapping[Kind, tuple[Task, ...]]] = {
@@ -62,7 +69,7 @@ TASKS: Final[Mapping[Kind, tuple[Task, ...]]] = {
         _task(Kind.DAILY, "resources", "Resources against limits", 3 * MINUTE_S),
         _task(Kind.DAILY, "performance", "Trading performance", 5 * MINUTE_S),
         _task(Kind.DAILY, "books", "Books against the broker", 3 * MINUTE_S),
-        _task(Kind.DAILY, "backup", "Backup", 10 * MINUTE_S, writes=True),
+        _task(Kind.DAILY, "backup", "Backup", 10 * MINUTE_S, module="backup_task", writes=True),
     ),
     Kind.WEEKLY: (
         _task(Kind.WEEKLY, "drift", "Configuration drift", 5 * MINUTE_S),

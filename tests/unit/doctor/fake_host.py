@@ -114,7 +114,7 @@ class FakeHost:
         self.file(path)
         return self.has_room
 
-    def run(self, *command: str) -> Ran:
+    def run(self, *command: str, limit_s: float = 20.0) -> Ran:
         if command[:2] == ("systemctl", "show"):
             return self._show(command[-1])
         for known, ran in self.programs.items():
@@ -269,6 +269,8 @@ def _add_units(host: FakeHost, version: int, instance: str) -> None:
         site.panic_service: {**common, "ActiveState": "inactive", "UnitFileState": "static"},
         site.calendar_timer: {**common, "LastTriggerUSec": "Mon 2026-03-02 14:56:00 UTC"},
         site.calendar_service: {**common, "ActiveState": "inactive", "Result": "success"},
+        **dict.fromkeys(site.maintenance_timers, common),
+        **{key: {**common, "ActiveState": "inactive", "Result": "success"} for key in site.maintenance_services},
     }  # fmt: skip
 
 

@@ -133,6 +133,20 @@ SCENARIOS: dict[str, Scenario] = {
         "not been due",
         "ibkr-calendar.service",
     ),
+    "a maintenance timer that is off": Scenario(
+        "maintenance_timers",
+        other_unit("ibkr-maintenance-weekly.timer", ActiveState="inactive"),
+        FAILED,
+        "ibkr-maintenance-weekly.timer is inactive",
+        "enable --now ibkr-maintenance-weekly.timer",
+    ),
+    "a maintenance that failed": Scenario(
+        "maintenance_timers",
+        other_unit("ibkr-maintenance-daily.service", Result="exit-code"),
+        FAILED,
+        "ibkr-maintenance-daily.service ended with exit-code",
+        "journalctl --unit ibkr-maintenance-daily.service",
+    ),
     "a job that failed": Scenario(
         "calendar_timer",
         other_unit("ibkr-calendar.service", Result="exit-code"),

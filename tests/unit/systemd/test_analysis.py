@@ -16,6 +16,9 @@ NATIVE_DELAYS_SINCE = 254
 EXPOSURE_MAX = {
     "ibkr-trading.service": 0.9, "ibkr-trading@.service": 0.9, "ibkr-panic.service": 0.9, "ibkr-panic@.service": 0.9,
     "ibkr-simulator.service": 0.9, "ibkr-calendar.service": 0.2, "ibkr-alert@.service": 0.2,
+    # They read the journal, by a group that counts.
+    "ibkr-maintenance-daily.service": 1.0, "ibkr-maintenance-weekly.service": 1.0,
+    "ibkr-maintenance-monthly.service": 1.0,
     "ibkr-gateway.service": 1.1,  # Java writes the code that it executes, and the broker is on the internet
 }  # fmt: skip
 PROGRAM = re.compile(r"^(Exec\w+=[-+]*)/opt/ibkr-trading/\S+|^(ExecStart=)/usr/bin/xvfb-run", re.MULTILINE)

@@ -16,6 +16,8 @@ EXPECTED = {
     "ibkr-trading.service", "ibkr-trading@.service", "ibkr-panic.path", "ibkr-panic@.path", "ibkr-panic.service",
     "ibkr-panic@.service", "ibkr-calendar.timer", "ibkr-calendar.service", "ibkr-alert@.service",
     "ibkr-gateway.service", "ibkr-simulator.service",
+    "ibkr-maintenance-daily.service", "ibkr-maintenance-daily.timer", "ibkr-maintenance-weekly.service",
+    "ibkr-maintenance-weekly.timer", "ibkr-maintenance-monthly.service", "ibkr-maintenance-monthly.timer",
 }  # fmt: skip
 # The plan, by its own words.
 LIMITS = {
@@ -140,7 +142,8 @@ def test_a_failed_unit_is_told_by_its_whole_name(units: Units) -> None:
     told = {name: unit.all("OnFailure") for name, unit in units.items() if unit.all("OnFailure")}
     assert set(told) == {
         "ibkr-trading.service", "ibkr-trading@.service", "ibkr-calendar.service", "ibkr-gateway.service",
-        "ibkr-simulator.service",
+        "ibkr-simulator.service", "ibkr-maintenance-daily.service", "ibkr-maintenance-weekly.service",
+        "ibkr-maintenance-monthly.service",
     }  # fmt: skip
     assert all(value == ["ibkr-alert@%n.service"] for value in told.values())
     assert units["ibkr-alert@.service"].one("ExecStart").split()[:2] == [f"{CURRENT}/libexec/alert", "%i"]
@@ -235,6 +238,7 @@ def test_no_user_is_in_sudo_and_none_can_log_in() -> None:
         (BASE, "0750", "trader:trader"),
         (f"{BASE}/config", "0750", "root:trader"),
         (f"{BASE}/state", "0700", "trader:trader"),
+        (f"{BASE}/backups", "0700", "trader:trader"),
         ("/etc/ibkr-trading/secrets", "0700", "root:root"),
         ("/var/lib/prometheus/node-exporter", "2775", "root:trader"),
     ],
