@@ -6,7 +6,9 @@ cannot, raises NotVisible with the reason.
 
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+PROGRAM_TIMEOUT_S: Final = 20.0
 
 
 class FileState(NamedTuple):
@@ -96,7 +98,9 @@ class Host(Protocol):
 
     def room(self, path: Path) -> Room: ...
 
-    def run(self, *command: str) -> Ran: ...
+    def run(self, *command: str, limit_s: float = PROGRAM_TIMEOUT_S) -> Ran:
+        """What a program says; raises NotVisible when it cannot be run or takes longer than ``limit_s``."""
+        ...
 
     def get(self, url: str) -> Answered | None:
         """The answer, whatever its status; None when nobody answers there."""

@@ -19,12 +19,11 @@ from typing import BinaryIO, Final
 from urllib.parse import urlsplit
 
 from trader.clock import Clock, SystemClock
-from trader.doctor.host import Account, Answered, Database, FileState, Package, Ran, Room
+from trader.doctor.host import PROGRAM_TIMEOUT_S, Account, Answered, Database, FileState, Package, Ran, Room
 from trader.doctor.model import Absent, NotVisible
 
 READ_MAX_BYTES: Final = 8_000_000
 OUTPUT_MAX_CHARACTERS: Final = 32_000_000
-PROGRAM_TIMEOUT_S: Final = 20.0
 HTTP_TIMEOUT_S: Final = 5.0
 ERROR_MAX_CHARACTERS: Final = 200
 SQLITE_HEADER_BYTES: Final = 100
@@ -77,8 +76,8 @@ class LinuxHost:
         block = found.f_frsize
         return Room(found.f_bavail * block, found.f_blocks * block, found.f_favail, found.f_files)
 
-    def run(self, *command: str) -> Ran:
-        return _run(command)
+    def run(self, *command: str, limit_s: float = PROGRAM_TIMEOUT_S) -> Ran:
+        return _run(command, limit_s=limit_s)
 
     def get(self, url: str) -> Answered | None:
         parts = urlsplit(url)
@@ -124,18 +123,18 @@ class LinuxHost:
         return Database(mode, ran.output)
 
 
-def _run(command: tuple[str, ...], user: tuple[int, int] | None = None) -> Ran:
+def _run(command: tuple[str, ...], user: tuple[int, int] | None = None, limit_s: float = PROGRAM_TIMEOUT_S) -> Ran:
     """Run a program, as ``user`` (its uid and gid) or as we are; raises NotVisible when it cannot be run."""
     uid, gid = user or (None, None)
     try:
         done = subprocess.run(
-            command, capture_output=True, stdin=subprocess.DEVNULL, timeout=PROGRAM_TIMEOUT_S, check=False,
+            command, capture_output=True, stdin=subprocess.DEVNULL, timeout=limit_s, check=False,
             env=ENVIRONMENT, user=uid, group=gid, extra_groups=None if user is None else [],
         )  # fmt: skip
     except FileNotFoundError as error:
         raise NotVisible(f"the program {command[0]} is not installed") from error
     except subprocess.TimeoutExpired as error:
-        raise NotVisible(f"{command[0]} did not end within {PROGRAM_TIMEOUT_S:.0f} s") from error
+        raise NotVisible(f"{command[0]} did not end within {limit_s:.0f} s") from error
     except OSError as error:
         raise NotVisible(f"{command[0]} cannot be run ({error.strerror})") from error
     return Ran(done.returncode, _text(done.stdout), _text(done.stderr))

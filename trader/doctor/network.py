@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from trader.doctor.model import Absent, Finding, failed, ok, worst
+from trader.doctor.model import Absent, Finding, NotVisible, failed, ok, worst
 from trader.doctor.place import Place
 from trader.doctor.words import some
 
-TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+TABLES: Final = ("tcp", "tcp6")
+TABLE_FOLDERS: Final = (Path("/proc/net"), Path("/proc/self/net"))
+"""The second is there in a sandbox that hides all of /proc but processes."""
 LISTENING: Final = "0A"
 GATEWAY_USER: Final = "ibgateway"
 
@@ -46,20 +48,32 @@ def listeners(table: str) -> Iterator[Listener]:
         yield Listener(mapped or address, int(port, 16), int(fields[7]))
 
 
-def _listeners(place: Place) -> list[Listener]:
+def listening(place: Place) -> list[Listener]:
+    """Every TCP socket of this host that listens; raises NotVisible where the kernel's tables are hidden."""
     found: list[Listener] = []
+    absent = 0
     for table in TABLES:
-        try:
-            found += listeners(place.host.read(table))
-        except Absent:
-            continue  # a kernel without IPv6
+        text = _table(place, table)
+        found += listeners(text or "")
+        absent += text is None  # a kernel without IPv6
+    if absent == len(TABLES):
+        raise NotVisible(f"the kernel's tables of sockets are hidden here ({TABLE_FOLDERS[0]})")
     return found
+
+
+def _table(place: Place, name: str) -> str | None:
+    for folder in TABLE_FOLDERS:
+        try:
+            return place.host.read(folder / name)
+        except Absent:
+            continue
+    return None
 
 
 def gateway(place: Place) -> Finding:
     settings = place.usable_settings()
     port = settings.gateway.port
-    found = [item for item in _listeners(place) if item.port == port]
+    found = [item for item in listening(place) if item.port == port]
     if not found:
         server = "ibkr-simulator.service" if settings.mode == "simulated" else "ibkr-gateway.service"
         return failed(f"nobody listens at port {port}, mode {settings.mode}", f"sudo systemctl start {server}")
@@ -79,7 +93,7 @@ def loopback_only(place: Place) -> Finding:
     if not any(account.name == place.site.user for account in accounts):
         return failed(f"there is no user {place.site.user}", "sudo systemd-sysusers")
     users = {account.uid: account.name for account in accounts}
-    ours = [item for item in _listeners(place) if item.uid in users]
+    ours = [item for item in listening(place) if item.uid in users]
     open_ones = [failed(f"{users[item.uid]} listens at {item}") for item in ours if not item.is_loopback]
     told = ", ".join(str(item) for item in ours) or "nothing"
     return worst(open_ones, f"on loopback: {told}")

@@ -8,6 +8,8 @@ from trader.doctor.model import Absent, Check, Finding, NotVisible, Report, Resu
 from trader.doctor.place import Place
 from trader.doctor.table import CHECKS
 
+KERNEL = Path("/proc")
+
 
 def examine(place: Place, stages: Collection[Stage] = tuple(Stage), checks: Iterable[Check] = CHECKS) -> Report:
     """Every check of ``stages``, in the table's order."""
@@ -31,6 +33,8 @@ def _look(place: Place, check: Check) -> Finding:
             return unknown(f"{error}: run it with sudo", as_root(place))
         return unknown(str(error))
     except Absent as error:
+        if error.path.is_relative_to(KERNEL):  # it is always there, so it is hidden, or the process ended
+            return unknown(f"{error.path} is hidden from here", as_root(place))
         return failed(str(error))
     except (ValueError, KeyError, IndexError, TypeError) as error:
         # What the host answers is not ours to vouch for: an answer in another form is not understood, no more.

@@ -33,7 +33,7 @@ def python(place: Place) -> Finding:
 
 
 def dependencies(place: Place) -> Finding:
-    packages = place.host.packages(_site_packages(place))
+    packages = place.host.packages(site_packages(place))
     by_name = {canonical(package.name): package for package in packages}
     product = by_name.get(PRODUCT)
     if product is None:
@@ -46,7 +46,8 @@ def dependencies(place: Place) -> Finding:
     )
 
 
-def _site_packages(place: Place) -> Path:
+def site_packages(place: Place) -> Path:
+    """Where the release's Python distributions are; raises Absent."""
     library = place.site.current / "lib"
     for name in place.host.names(library):
         if name.startswith("python3"):

@@ -22,6 +22,11 @@ class Directives:
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         self._pairs = pairs
 
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Every setting as it is written, empty values too."""
+        return tuple(self._pairs)
+
     def all(self, name: str) -> list[str]:
         """Every value of ``name``; an empty one takes back those before it."""
         values: list[str] = []
