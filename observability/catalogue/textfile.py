@@ -15,6 +15,7 @@ TEXTFILE: Final = Source.TEXTFILE
 MAX_CALENDARS: Final = 4
 MAX_TASKS: Final = 20
 MAX_UNITS: Final = 12
+MAX_DRILLS: Final = 12
 UNIT_RESULTS: Final = (
     "core-dump",
     "exec-condition",
@@ -33,6 +34,7 @@ MAINTENANCE_KINDS: Final = ("daily", "weekly", "monthly", "manual")
 CALENDAR: Final = Label("calendar", at_most=MAX_CALENDARS)
 KIND: Final = Label("kind", MAINTENANCE_KINDS)
 TASK: Final = Label("task", at_most=MAX_TASKS)
+DRILL: Final = Label("drill", at_most=MAX_DRILLS)
 UNIT: Final = Label("unit", at_most=MAX_UNITS)
 RESULT: Final = Label("result", UNIT_RESULTS)
 
@@ -115,6 +117,20 @@ TASK_MAX_STALENESS: Final = JOBS.gauge(
     "trader_task_max_staleness_seconds",
     "The longest time that may pass between two successes of the task.",
     TASK,
+    source=TEXTFILE,
+    unit="seconds",
+)
+DRILL_DURATION: Final = JOBS.gauge(
+    "trader_drill_duration_seconds",
+    "How long the emergency drill took when it was last held; absent when it did not end well.",
+    DRILL,
+    source=TEXTFILE,
+    unit="seconds",
+)
+DRILL_BOUND: Final = JOBS.gauge(
+    "trader_drill_bound_seconds",
+    "How long the emergency drill may take, for each that was held.",
+    DRILL,
     source=TEXTFILE,
     unit="seconds",
 )

@@ -26,6 +26,7 @@ from observability.dashboards.targets import Targets
 TASK_SUCCESS = "trader_task_last_success_timestamp_seconds"
 TASK_LIMIT = "trader_task_max_staleness_seconds"
 BY_TASK = "max by (instance, task)"
+BY_DRILL = "max by (instance, drill)"
 
 
 def maintenance(targets: Targets) -> Board:
@@ -38,7 +39,7 @@ def maintenance(targets: Targets) -> Board:
         span="now-24h",
         rows=(
             Row("Calendar", _calendar_tiles()),
-            Row("Scheduled work", (_tasks(), _durations(), _timers(), _windows())),
+            Row("Scheduled work", (_tasks(), _durations(), _timers(), _drills(), _windows())),
             Row("The service", (_builds(), _reloads(), _observers())),
             Row("Monitoring", (_up(), _scrapes(), _rules(), _textfiles())),
         ),
@@ -140,6 +141,30 @@ def _timers() -> table.Panel:
         sort="Ago",
         descending=True,
         none="no timers",
+    )
+
+
+def _drills() -> table.Panel:
+    took = f"{BY_DRILL} ({node('trader_drill_duration_seconds')})"
+    bound = f"{BY_DRILL} ({node('trader_drill_bound_seconds')})"
+    return table_panel(
+        "Emergency drills",
+        "How long each emergency drill took when it was last held, and may take; no time when it did not end well.",
+        [
+            Column("drill", "Drill", width=170),
+            Column("instance", "Host", width=110),
+            Column("Value #A", "Took", "s", decimals=1, width=90),
+            Column("Value #B", "May take", "s", decimals=1, width=90),
+            Column(
+                "Value #C", "Used", "percentunit", decimals=0, limits=[(None, GREEN), (0.8, ORANGE), (1, RED)], width=80
+            ),
+        ],
+        took,
+        bound,
+        f"({took}) / ({bound})",
+        sort="Used",
+        descending=True,
+        none="no drill was held",
     )
 
 

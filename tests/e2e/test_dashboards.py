@@ -59,6 +59,8 @@ def machine(now: float) -> str:
         'trader_task_max_staleness_seconds{task="backup"} 90000',
         'trader_task_last_duration_seconds{task="backup"} 4',
         'trader_task_last_exit_code{task="backup"} 0',
+        'trader_drill_duration_seconds{drill="panic_service_up"} 3.5',
+        'trader_drill_bound_seconds{drill="panic_service_up"} 15',
         'node_systemd_service_restart_total{name="trader.service"} 0',
         f'node_systemd_timer_last_trigger_seconds{{name="trader-backup.timer"}} {now - 60}',
     ]

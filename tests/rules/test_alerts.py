@@ -59,7 +59,7 @@ SEVERITIES: dict[str, dict[str, set[str]]] = {
         "TraderNotActive": {PAGE}, "UnplannedRestart": {TICKET}, "CrashLoop": {PAGE}, "UnitFailed": {TICKET},
         "TaskOverdue": BOTH, "TaskFailed": {TICKET}, "TimerMissing": {TICKET}, "MaintenanceOverrun": {PAGE},
         "MaintenanceDeclared": {NONE}, "CalendarExpiring": BOTH, "PanicDrillOverdue": {TICKET},
-        "ConfigReloadFailed": {TICKET},
+        "ConfigReloadFailed": {TICKET}, "DrillBoundUnmet": {PAGE},
     },
     "host": {
         "HostDown": {PAGE}, "DiskFillsIn24h": {TICKET}, "DiskLow": BOTH, "ClockSkew": BOTH,

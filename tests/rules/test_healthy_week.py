@@ -226,6 +226,9 @@ def machine(minute: int) -> Iterator[Reading]:
         yield "trader_task_last_success_timestamp_seconds", labels, now // 86400 * 86400 + 180
         yield "trader_task_last_exit_code", labels, 0
         yield "trader_task_max_staleness_seconds", labels, 93600
+    for drill, took_s, bound_s in (("panic_service_up", 3.5, 15), ("stop_under_load", 0.9, 30)):
+        yield "trader_drill_duration_seconds", {**NODE, "drill": drill}, took_s
+        yield "trader_drill_bound_seconds", {**NODE, "drill": drill}, bound_s
     # A maintenance is declared each night, from 06:00 to 06:30 UTC.
     night = (now - 6 * 3600) // 86400 * 86400 + 6 * 3600
     yield "trader_maintenance_start_timestamp_seconds", {**NODE, "kind": "daily"}, night

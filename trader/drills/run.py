@@ -24,7 +24,7 @@ from trader.drills.stack_drills import RESEND_S
 from trader.drills.steps import settle
 from trader.drills.targets import JOBS, Targets
 from trader.settings import Settings
-from trader.stack import ALERTS_FOLDER, Notice, Stack, StackError, StackOptions
+from trader.stack import ALERTS_FOLDER, Notice, Programs, Stack, StackError, StackOptions
 from trader.stack.files import duration, read_yaml, write_yaml
 
 INTERVAL_S: Final = 1.0
@@ -47,6 +47,7 @@ class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):
     parallel: int = 3
     alerts: Path = ALERTS_FOLDER
     live: Settings | None = None
+    programs: Programs | None = None
 
 
 class Range:
@@ -77,7 +78,7 @@ async def drill_range(options: DrillOptions) -> AsyncIterator[Range]:
     settings = StackOptions(
         folder=stack_folder, alerts=alerts, scrape_interval_s=INTERVAL_S,
         timing_s=TIMING_S, resend_s=RESEND_S, calendar=None, receivers={"dead-man": deadman.url},
-        targets={job: [{"targets": []}] for job in JOBS},
+        programs=options.programs, targets={job: [{"targets": []}] for job in JOBS},
     )  # fmt: skip
     try:
         async with Stack(settings) as stack:

@@ -35,6 +35,9 @@ from trader.drills.steps import (
 RESEND_S: Final = 5.0
 _LIVE: Final = 'trader_mode{mode="live"}'
 _SUCCESS: Final = "trader_task_last_success_timestamp_seconds"
+_DURATION: Final = "trader_drill_duration_seconds"
+_BOUND: Final = "trader_drill_bound_seconds"
+_LATE: Final = '{drill="drill_late"}'
 _STALENESS: Final = "trader_task_max_staleness_seconds"
 
 TEXTFILES: Final = (
@@ -73,6 +76,12 @@ TEXTFILES: Final = (
         alert="PanicDrillOverdue", severity="ticket", on=On.TRADER_STANDIN, fault="the panic path was never drilled",
         series={_LIVE: 0}, inject=shows_series({_LIVE: 1}),
         repair=textfile("panic_drill", {}, {f'{_SUCCESS}{{task="panic_drill"}}': 0}),
+    ),
+    Drill(
+        alert="DrillBoundUnmet", severity="page", on=On.STACK, fault="a drill took a second longer than its bound",
+        by_instance=False, labels={"drill": "drill_late"},
+        inject=textfile("late", {f"{_DURATION}{_LATE}": 16, f"{_BOUND}{_LATE}": 15}),
+        repair=textfile("late", {f"{_DURATION}{_LATE}": 15, f"{_BOUND}{_LATE}": 15}),
     ),
     Drill(
         alert="PageDrillOverdue", severity="ticket", on=On.TRADER_STANDIN, fault="no page was ever drilled",

@@ -89,13 +89,17 @@ class Programs(msgspec.Struct, frozen=True):
 
 
 def find_programs(
-    tools: Path | None = None, *, release: Release | None = None, search_path: str | None = None
+    tools: Path | None = None,
+    *,
+    release: Release | None = None,
+    search_path: str | None = None,
+    download: bool = True,
 ) -> Programs:
     """Every program of the stack; raises ProgramsMissing.
 
     ``tools`` is the folder to unpack into (default: ``.tools`` of the checkout). With ``release``, a Debian release,
     its packages are unpacked and PATH is not searched. ``search_path`` stands in for PATH. May take a minute the
-    first time: not to be called on an event loop.
+    first time: not to be called on an event loop. Without ``download`` only what is there already is taken.
     """
     folder = tools or default_tools_folder()
     found: dict[Program, Found] = {}
@@ -103,7 +107,7 @@ def find_programs(
         found |= _suitable_in(search_path if search_path is not None else os.environ.get("PATH", os.defpath))
     missing = [program for program in Program if program not in found]
     if missing:
-        found |= _unpacked(folder, missing, release)
+        found |= _unpacked(folder, missing, release, download)
     return Programs(found)
 
 
@@ -115,7 +119,7 @@ def default_tools_folder() -> Path:
     return Path(cache) / "ibkr-trading" / "tools"
 
 
-def _unpacked(folder: Path, missing: list[Program], release: Release | None) -> dict[Program, Found]:
+def _unpacked(folder: Path, missing: list[Program], release: Release | None, download: bool) -> dict[Program, Found]:
     root = folder / (release.name if release else "root")
     bin_folder = str(root / "usr" / "bin")
 
@@ -126,6 +130,8 @@ def _unpacked(folder: Path, missing: list[Program], release: Release | None) -> 
     with suppress(OSError):
         relocate_alertmanager(root)
     if not complete():
+        if not download:
+            raise ProgramsMissing(f"not installed on this host: {', '.join(missing)}")
         unpack(folder, root, sorted({WANTED[program].package for program in Program}), complete, release)
     found = _suitable_in(bin_folder)
     for program in missing:
