@@ -169,6 +169,10 @@ class Ledger:
         known = self._commission(base_exec_id(line.exec_id))
         return known is not None and (known == line or revision(known.exec_id) > revision(line.exec_id))
 
+    def charged(self, exec_id: str) -> bool:
+        """Whether the commission of this execution, or of another version of it, is booked."""
+        return self._commission(base_exec_id(exec_id)) is not None
+
     def adopted(self, exec_id: str) -> bool:
         """Whether a position that was adopted contains this execution, or an earlier version of it."""
         key = base_exec_id(exec_id)

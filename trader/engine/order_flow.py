@@ -254,15 +254,17 @@ def finalize(core: Core, step: Step, order: Order) -> None:
             symbol=order.symbol,
             order_type=order.terms.order_type if order.terms else OrderType.LIMIT,
             outcome=outcome,
-            eligible=_reached_broker(order) and order.cancel_reason not in BY_US_INELIGIBLE,
+            eligible=is_eligible(order),
             filled=order.filled,
             duration_s=(now - order.intended_at).total_seconds(),
         )
     )
 
 
-def _reached_broker(order: Order) -> bool:
-    return order.acknowledged or order.state in (OrderState.REJECTED, OrderState.CANCELLED)
+def is_eligible(order: Order) -> bool:
+    """Whether an order that ended counts for the fill rate: it reached the broker, and we did not call it off."""
+    reached = order.acknowledged or order.state in (OrderState.REJECTED, OrderState.CANCELLED)
+    return reached and order.cancel_reason not in BY_US_INELIGIBLE
 
 
 def outcome_of(order: Order) -> OrderOutcome:
