@@ -98,10 +98,16 @@ def _world(kind: Kind, settings: "Settings", problem: str, config: Path, clock: 
     from trader.maintenance.sources import JournalctlLogs, NoMetrics, PrometheusMetrics
     from trader.maintenance.surroundings import look_around
 
-    url = settings.maintenance.prometheus_url
+    url, place = settings.maintenance.prometheus_url, _place(settings, config)
+    if place.site.instance and settings.maintenance.textfile_folder:
+        # The metrics have no label for it, so two accounts of a host would overwrite each other's.
+        settings = settings.model_copy(
+            update={"maintenance": settings.maintenance.model_copy(update={"textfile_folder": None})}
+        )
+        _say(f"no metrics: those of maintenance are the plain service's, not of the instance {place.site.instance}")
     return World(
         kind=kind, settings=settings, config_file=Path(os.path.abspath(config)), clock=clock,
-        place=_place(settings, config), logs=JournalctlLogs(), metrics=PrometheusMetrics(url) if url else NoMetrics(),
+        place=place, logs=JournalctlLogs(), metrics=PrometheusMetrics(url) if url else NoMetrics(),
         around=look_around(settings.session, problem), run_task=Forked(clock, stop), stop=stop, say=_say,
     )  # fmt: skip
 

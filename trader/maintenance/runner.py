@@ -14,6 +14,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NamedTuple, NoReturn
 
 import msgspec
@@ -95,6 +96,9 @@ class Forked:
             os.close(reader)
             _be_the_task(task, context, writer)
         os.close(writer)
+        # Here too, because either of the two may be first.
+        with suppress(OSError):
+            os.setpgid(process, process)
         try:
             answer, why_not = self._answer(reader, limit_s)
         finally:
