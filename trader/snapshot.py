@@ -171,6 +171,20 @@ class RiskView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     orders_last_minute: int | None = None
 
 
+class AccountView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What the broker says of the account, in the base currency; None where it says nothing.
+
+    ``gross_position_value`` has no futures. ``unrealized`` and ``realized``, which is of the broker's day, are after
+    commissions, as the broker counts them.
+    """
+
+    net_liquidation: Decimal | None = None
+    cash: Decimal | None = None
+    gross_position_value: Decimal | None = None
+    unrealized: Decimal | None = None
+    realized: Decimal | None = None
+
+
 class ActivityView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Counts and latencies since the process started."""
 
@@ -257,3 +271,4 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     session_available_s: float | None = None
     resources: ResourceView | None = None
     policy: PolicyView | None = None
+    broker_account: AccountView | None = None

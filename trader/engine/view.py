@@ -12,6 +12,7 @@ from trader.ledger import InstrumentBook, Pnl
 from trader.orders import Order
 from trader.session import CalendarExpired
 from trader.snapshot import (
+    AccountView,
     ConnectionView,
     MarketDataView,
     OrderView,
@@ -73,6 +74,18 @@ def snapshot(core: Core) -> Snapshot:
         session_elapsed_s=core.statistics.session_elapsed_s,
         session_available_s=core.statistics.session_available_s,
         policy=_policy(core),
+        broker_account=_broker_account(core),
+    )
+
+
+def _broker_account(core: Core) -> AccountView:
+    value, base = core.link.value, core.settings.base_currency
+    return AccountView(
+        net_liquidation=value("NetLiquidation", base),
+        cash=value("TotalCashValue", base),
+        gross_position_value=value("GrossPositionValue", base),
+        unrealized=value("UnrealizedPnL", "BASE"),
+        realized=value("RealizedPnL", "BASE"),
     )
 
 

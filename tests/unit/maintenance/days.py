@@ -5,15 +5,18 @@ Rules: the raw rows are read back by SQL, so that a test can compute a figure wi
 
 import json
 import math
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from tests.unit.doctor.fake_host import FakeHost, healthy
 from tests.unit.replay.conftest import PARAMETERS, spiky_rows
@@ -25,10 +28,12 @@ from trader.maintenance.context import Context, Folders
 from trader.maintenance.model import Figure, Kind, Section, Table, Value
 from trader.maintenance.period import period_of
 from trader.maintenance.sources import LogLine, Logs, LogsUnavailable, Metrics, NoMetrics, PrometheusUnavailable
-from trader.replay import run_replay
+from trader.replay import ReplayResult, run_replay
 from trader.session import SessionCalendar
 from trader.settings import Settings
+from trader.simulator.exchange import Exchange
 from trader.simulator.recorded import COLUMNS
+from trader.snapshot import Snapshot
 from trader.stack import Sample, Series
 
 DAY = datetime(2013, 10, 8, tzinfo=UTC)
@@ -53,8 +58,8 @@ def settings_of(tmp_path: Path) -> Settings:
 
 
 @cache
-def replayed(latency_ms: int = 300) -> tuple[AnyDurableFact, ...]:
-    """The durable facts of the two days; a latency above five seconds leaves orders without a fill."""
+def replay(latency_ms: int = 300) -> ReplayResult:
+    """The two days; a latency above five seconds leaves orders without a fill."""
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder) / "days.csv"
         rows = [
@@ -63,8 +68,33 @@ def replayed(latency_ms: int = 300) -> tuple[AnyDurableFact, ...]:
             for row in spiky_rows(datetime(2013, 10, day, hour, minute, tzinfo=UTC), seconds)
         ]
         recording.write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
-        result = run_replay([recording], settings_of(Path(folder)), latency=timedelta(milliseconds=latency_ms))
-    return tuple(fact for fact in result.facts if isinstance(fact, DurableFact))
+        return run_replay([recording], settings_of(Path(folder)), latency=timedelta(milliseconds=latency_ms))
+
+
+@cache
+def at_the_broker() -> tuple[Snapshot, dict[tuple[str, str], Decimal]]:
+    """The service's snapshot after the two days, and what the simulated broker's account then has, by tag, currency.
+
+    A replay's gateway tells the account's values once, at its begin; so they are asked of the exchange itself.
+    """
+    exchanges: list[Exchange] = []
+
+    def keep(*args: Any) -> Exchange:
+        exchanges.append(Exchange(*args))
+        return exchanges[-1]
+
+    with patch("trader.replay.run.Exchange", keep):
+        snapshot = replay.__wrapped__().snapshot
+    values = {(tag, currency): value for tag, value, currency in exchanges[0].account_values()}
+    return snapshot, {
+        key: Decimal(value) for key, value in values.items() if value.replace(".", "").lstrip("-").isdigit()
+    }
+
+
+@cache
+def replayed(latency_ms: int = 300) -> tuple[AnyDurableFact, ...]:
+    """The durable facts of the two days."""
+    return tuple(fact for fact in replay(latency_ms).facts if isinstance(fact, DurableFact))
 
 
 def write(tmp_path: Path, facts: Iterable[DurableFact]) -> Path:
