@@ -169,7 +169,7 @@ def _restore_state(settings: "Settings", config: Path, folder: Path | None, back
     from trader.clock import SystemClock
     from trader.maintenance.backup import find, restore_state
 
-    path = find(_folder(settings, folder), backup)
+    path = find(_folder(settings, folder), backup, settings.mode, settings.account)
     subject = _subject(settings, config)
     return restore_state(path, subject, settings.control.socket, SystemClock(), replace=replace)
 

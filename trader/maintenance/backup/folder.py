@@ -73,12 +73,16 @@ def of_books(there: Iterable[Entry], mode: TradingMode, account: str) -> list[En
     return [entry for entry in there if entry.name.mode is mode and (known is None or entry.name.account in known)]
 
 
-def find(folder: Path, text: str) -> Path:
-    """The backup that ``text`` means: a path, a name in ``folder``, or ``newest``; raises BackupError."""
+def find(folder: Path, text: str, mode: TradingMode | None = None, account: str = "") -> Path:
+    """The backup that ``text`` means: a path, a name in ``folder``, or ``newest``; raises BackupError.
+
+    ``newest`` is that of ``mode`` and ``account`` where they are given.
+    """
     if text == NEWEST:
-        there = entries(folder)
+        there = entries(folder) if mode is None else of_books(entries(folder), mode, account)
         if not there:
-            raise BackupError(f"there is no backup in {folder}; make one with: trader backup create")
+            whose = "" if mode is None else " of these books"
+            raise BackupError(f"there is no backup{whose} in {folder}; make one with: trader backup create")
         return there[0].path
     for path in (Path(text), folder / text):
         if path.is_file():

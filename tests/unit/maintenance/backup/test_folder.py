@@ -100,6 +100,9 @@ def test_a_backup_is_meant_by_its_name_its_path_or_as_the_newest(tmp_path: Path)
     older, newer = put(tmp_path, FIRST), put(tmp_path, FIRST + timedelta(days=1))
     assert find(tmp_path, "newest") == newer
     assert find(tmp_path, older.name) == older
+    put(tmp_path, FIRST + timedelta(days=2), account="DU8")
+    put(tmp_path, FIRST + timedelta(days=3), mode=TradingMode.LIVE)
+    assert find(tmp_path, "newest", TradingMode.PAPER, "DU7") == newer
     assert find(Path("/nowhere"), str(older)) == older
     with pytest.raises(BackupError, match="there is no backup nosuch"):
         find(tmp_path, "nosuch")
