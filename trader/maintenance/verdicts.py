@@ -8,8 +8,9 @@ from typing import Final
 
 from trader.doctor import Place, Result, Verdict
 from trader.doctor.model import Absent, NotVisible
-from trader.maintenance.model import Column, Figure, Outcome, Section, Table, Unit, worst
+from trader.maintenance.model import Chart, Column, Figure, Outcome, Section, Table, Unit, worst
 from trader.maintenance.plain import plain
+from trader.maintenance.show import text_of
 
 SEEN_MAX_CHARACTERS: Final = 600
 OUTCOMES: Final = {
@@ -44,20 +45,23 @@ def not_installed(key: str, title: str, place: Place) -> Section:
 
 
 def section_of(
-    key: str, title: str, results: Sequence[Result], tables: Iterable[Table] = (), *, fine: str,
-    figures: Iterable[Figure] = (), notes: Iterable[str] = (), missing: Iterable[str] = (),
+    key: str, title: str, results: Sequence[Result], tables: Iterable[Table] = (), charts: Iterable[Chart] = (), *,
+    fine: str, figures: Sequence[Figure] = (), notes: Iterable[str] = (), missing: Iterable[str] = (),
     other: Iterable[Outcome] = (),
 ) -> Section:  # fmt: skip
-    """A section of ``results`` and what else was found; ``fine`` is its sentence when all is well."""
+    """A section of ``results`` and ``figures`` and what else was found; ``fine`` is its sentence when all is well."""
     unseen = [f"{result.title}: {_seen(result)}{_how(result)}" for result in results if _is(result, Verdict.UNKNOWN)]
     first = _first(results)
     return Section(
         key=key,
         title=title,
-        outcome=worst([*(OUTCOMES[result.verdict] for result in results), *other]),
-        sentence=sentence_of(results, fine),
+        outcome=worst(
+            [*(OUTCOMES[result.verdict] for result in results), *(figure.outcome for figure in figures), *other]
+        ),
+        sentence=sentence_of(results, figures, fine),
         figures=(*_counts(results), *figures),
-        tables=(table_of(results), *tables),
+        tables=(*([table_of(results)] if results else []), *tables),
+        charts=tuple(charts),
         notes=tuple(notes),
         missing=(*unseen, *missing),
         mend=first.mend if first is not None else "",
@@ -77,13 +81,23 @@ def _first(results: Sequence[Result]) -> Result | None:
     return None
 
 
-def sentence_of(results: Sequence[Result], fine: str) -> str:
-    """How many checks are not ok, and the worst of them."""
+def sentence_of(results: Sequence[Result], figures: Sequence[Figure], fine: str) -> str:
+    """How many checks are not ok, and the worst of them; then the figures that are out of their bounds."""
+    out = [figure for figure in figures if figure.outcome in (Outcome.WARNING, Outcome.FAILED)]
+    told = _told(results, fine if not out else "")
+    if not out:
+        return told
+    figure = max(out, key=lambda figure: tuple(Outcome).index(figure.outcome))
+    shown = f"{figure.label}: {text_of(figure.value, figure.unit)}, and {figure.bound} is expected"
+    return f"{told}; {shown}" if told else shown
+
+
+def _told(results: Sequence[Result], fine: str) -> str:
     first = _first(results)
     unknown = sum(_is(result, Verdict.UNKNOWN) for result in results)
     unseen = f"{unknown} of {len(results)} checks could not be made" if unknown else ""
     if first is None:
-        return unseen or f"{len(results)} checks: {fine}"
+        return unseen or (f"{len(results)} checks: {fine}" if results and fine else fine)
     count = sum(_is(result, Verdict.FAILED, Verdict.WARNING) for result in results)
     told = f"{first.title}: {_seen(first)}"
     if count > 1:
