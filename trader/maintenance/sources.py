@@ -155,7 +155,7 @@ def log_line(raw: bytes) -> LogLine | None:
     try:
         entry = json.loads(raw)
         at = EPOCH + int(entry["__REALTIME_TIMESTAMP"]) * MICROSECONDS
-    except (ValueError, KeyError, TypeError, OverflowError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     text = _as_text(entry.get("MESSAGE"))
     fields = _fields(text)
@@ -186,7 +186,7 @@ def _fields(text: str) -> Mapping[str, Any]:
         return {}
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # deeply nested brackets are a text too
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -85,10 +85,9 @@ def at_the_broker() -> tuple[Snapshot, dict[tuple[str, str], Decimal]]:
 
     with patch("trader.replay.run.Exchange", keep):
         snapshot = replay.__wrapped__().snapshot
-    values = {(tag, currency): value for tag, value, currency in exchanges[0].account_values()}
-    return snapshot, {
-        key: Decimal(value) for key, value in values.items() if value.replace(".", "").lstrip("-").isdigit()
-    }
+    number = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+    values = exchanges[0].account_values()
+    return snapshot, {(tag, unit): Decimal(value) for tag, value, unit in values if number.fullmatch(value)}
 
 
 @cache
