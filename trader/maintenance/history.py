@@ -161,8 +161,9 @@ def _latest(folder: Path, kind: Kind, past: Past | None) -> str:
 
 
 def _problems(past: Past) -> str:
-    return "; ".join(f"{WORDS[run.section.outcome]}: {run.section.title}" for run in past.runs
-                     if run.section.outcome is not Outcome.OK)  # fmt: skip
+    found = [run for run in past.runs if run.section.outcome is not Outcome.OK]
+    found.sort(key=lambda run: tuple(Outcome).index(run.section.outcome), reverse=True)
+    return "; ".join(f"{WORDS[run.section.outcome]}: {run.section.title}" for run in found)
 
 
 def _listed(folder: Path, kind: Kind, kept: Sequence[Past]) -> str:
@@ -176,7 +177,7 @@ def _listed(folder: Path, kind: Kind, kept: Sequence[Past]) -> str:
     )  # fmt: skip
     rows = "".join(_row(folder, past) for past in kept)
     return (
-        f'<section><h2>{kind.capitalize()}</h2><div class="scroll"><table class="sortable"><thead><tr>{head}</tr>'
+        f'<section><h2>{kind.capitalize()}</h2><div class="scroll whole"><table class="sortable"><thead><tr>{head}</tr>'
         f"</thead><tbody>{rows}</tbody></table></div></section>"
     )
 

@@ -56,7 +56,7 @@ def _heading(report: JobReport) -> str:
     return (
         f'<header><p class="small up"><a href="../index.html">All reports</a></p><h1>{escape(title_of(report))}</h1>'
         f'<p class="banner {report.outcome}"><strong>{escape(WORDS[report.outcome])}</strong> '
-        f"{escape(verdict_of(report))}</p>"
+        f"{escape(verdict_of(report).removeprefix(f'{WORDS[report.outcome]}: '))}</p>"
         f'<p class="small">{escape(span)}</p><p class="small">{escape(small)}</p></header>'
     )
 
@@ -124,7 +124,7 @@ def _section(run: TaskRun, figures: dict[str, Any]) -> str:
     parts = (
         _figures(section.figures), _charts(run.task, section, figures),
         "".join(_table(table) for table in section.tables), _notes(section.notes), _lacks(section),
-        f"<p>Next:</p><pre>{escape(section.mend)}</pre>" if section.mend else "",
+        f'<p class="next">Next:</p><pre>{escape(section.mend)}</pre>' if section.mend else "",
     )  # fmt: skip
     return (
         f'<section id="{escape(run.task)}"><h2>{escape(section.title)} {_pill(section.outcome)}</h2>'

@@ -75,7 +75,7 @@ class Text(HTMLParser):
 
 def test_the_verdict_comes_before_everything_else() -> None:
     words = Text(page.render(report(run(), run("backup", Outcome.FAILED, mend="sudo df")))).words
-    assert words[2:5] == ["Daily maintenance of 2026-11-20", "failed", "failed: Backup; 1 of 2 ok"]
+    assert words[2:5] == ["Daily maintenance of 2026-11-20", "failed", "Backup; 1 of 2 ok"]
 
 
 def test_what_to_type_comes_before_the_tasks_and_the_worst_first() -> None:
