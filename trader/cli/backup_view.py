@@ -45,6 +45,8 @@ def created_lines(made: Created) -> Iterator[str]:
     yield f"{made.path}"
     yield f"{books_line(made.manifest)}; {size(made.size_bytes)}, made and verified in {made.duration_s:.1f} s"
     yield from _remarks(made.manifest)
+    if made.ahead:
+        yield f"! {ahead_line(made)}"
     if made.removed:
         yield f"removed as older: {', '.join(made.removed)}"
 
@@ -55,6 +57,11 @@ def books_line(manifest: Manifest) -> str:
     held = [f"{plain(position.quantity)} {symbol}" for symbol, position in books.positions.items() if position.quantity]
     orders = f", {len(books.open_orders)} open orders" if books.open_orders else ""
     return f"{books.last_sequence:,} facts, {books.fills:,} fills{orders}; holds {', '.join(held) or 'nothing'}"
+
+
+def ahead_line(made: Created) -> str:
+    """That other backups are dated later than one that was made just now."""
+    return f"{', '.join(made.ahead)} is dated later than now, so it counts as the newest: was the clock wrong?"
 
 
 def _remarks(manifest: Manifest) -> Iterator[str]:

@@ -53,7 +53,10 @@ def section(made: Created, there: list[Entry]) -> Section:
     notes = [f"removed as older: {name}" for name in made.removed]
     if manifest.masked:
         notes.append(f"secrets were replaced by stars in {', '.join(manifest.masked)}")
-    warned = bool(manifest.lacks or made.not_removed)
+    warned = bool(manifest.lacks or made.not_removed or made.ahead)
+    notes += [
+        f"{name} is dated later than this one, so it counts as the newest: was the clock wrong?" for name in made.ahead
+    ]
     if made.not_removed:
         notes.append(f"an older backup could not be removed: {made.not_removed}")
     return Section(

@@ -18,7 +18,7 @@ from trader.maintenance.backup import disk, postgres, sqlite_file
 from trader.maintenance.backup.archive import member_of, write_archive
 from trader.maintenance.backup.contents import Gathered, gather
 from trader.maintenance.backup.errors import BackupDamaged, BackupError, BackupRefused
-from trader.maintenance.backup.folder import STAGING, Keep, prune, sweep
+from trader.maintenance.backup.folder import STAGING, Keep, ahead_of, prune, sweep
 from trader.maintenance.backup.model import (
     FORMAT,
     POSTGRES_MEMBER,
@@ -75,7 +75,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 class Created(msgspec.Struct, frozen=True, kw_only=True):
     """A backup that was made and verified. ``removed`` names those that were thinned out, ``not_removed`` says why one
-    could not be.
+    could not be. ``ahead`` names backups of these books that are dated later than this one: a clock was wrong.
     """
 
     path: Path
@@ -84,6 +84,7 @@ class Created(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest
     removed: tuple[str, ...] = ()
     not_removed: str = ""
+    ahead: tuple[str, ...] = ()
 
 
 def create(subject: Subject, folder: Path, keep: Keep, clock: Clock) -> Created:
@@ -108,6 +109,7 @@ def create(subject: Subject, folder: Path, keep: Keep, clock: Clock) -> Created:
         manifest=manifest,
         removed=removed,
         not_removed=not_removed,
+        ahead=tuple(entry.path.name for entry in ahead_of(folder, path)),
     )
 
 

@@ -137,6 +137,12 @@ def prune(folder: Path, keep: Keep, made: Path, is_sound: Callable[[Path], bool]
     return tuple(path.name for path in gone)
 
 
+def ahead_of(folder: Path, made: Path) -> list[Entry]:
+    """The backups of the same books that are dated later than ``made``, which was made just now."""
+    name = BackupName.parse(made.name)
+    return [e for e in of_books(entries(folder), name.mode, name.account) if e.name.at > name.at]
+
+
 def sweep(folder: Path) -> None:
     """Delete what broken-off runs left in ``folder``; only for whoever holds its lock. Raises BackupError."""
     disk.remove_tree(folder / STAGING)

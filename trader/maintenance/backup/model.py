@@ -155,7 +155,12 @@ def decode_manifest(content: bytes, where: Path) -> Manifest:
         raise BackupDamaged(f"{where} is damaged: its manifest cannot be understood ({error})") from error
     journals = [member for member in manifest.members if member.name in (SQLITE_MEMBER, POSTGRES_MEMBER)]
     names = {member.name for member in manifest.members}
-    if len(journals) != 1 or len(names) != len(manifest.members) or not all(map(_is_allowed, names)):
+    if (
+        len(manifest.members) > MEMBERS_MAX
+        or len(journals) != 1
+        or len(names) != len(manifest.members)
+        or not all(map(_is_allowed, names))
+    ):
         raise BackupDamaged(f"{where} is damaged: its manifest does not list one journal and its configuration")
     return manifest
 

@@ -6,6 +6,7 @@ that was said explicitly. What replaces it is one rename: at any moment either t
 """
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
@@ -81,14 +82,17 @@ def restore_state(backup: Path, subject: Subject, control_socket: Path, clock: C
     _require_fitting(backup, manifest, subject)
     if journal is None or not manifest.is_sqlite:
         raise BackupRefused(_by_psql(backup))
+    # The service locks the name that it is configured with; SQLite keeps the log beside what that leads to.
+    real = Path(os.path.realpath(journal))
     disk.make_folder(journal.parent)
+    disk.make_folder(real.parent)
     with _state_of_nobody(journal, control_socket):
-        if not replace and any(path.exists() for path in _files_of(journal)):
+        if not replace and any(path.exists() for path in _files_of(real)):
             raise BackupRefused(
                 f"there is a journal at {journal}; to move it aside and restore, say so with {REPLACE_OPTION}, "
                 "or restore beside it with --to FOLDER"
             )
-        return _replace_state(backup, journal, subject, clock)
+        return _replace_state(backup, real, subject, clock)
 
 
 def _require_fitting(backup: Path, manifest: Manifest, subject: Subject) -> None:

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from trader.clock import SystemClock
+from trader.clock import ManualClock, SystemClock
 from trader.maintenance.backup import BackupBusy, BackupDamaged, BackupError, Keep, create, disk, entries, verify
 
 STEPS_MAX = 2_000
@@ -231,6 +232,15 @@ def test_two_at_once_are_one_and_a_clear_refusal(place: Any) -> None:
     ):
         place.back_up()
     assert place.back_up().path.is_file()
+
+
+def test_one_that_is_dated_later_than_now_is_told(place: Any) -> None:
+    place.clock.advance(timedelta(days=400))
+    ahead = place.back_up()
+    place.clock = ManualClock(place.clock.now() - timedelta(days=400))
+    made = place.back_up()
+    assert made.ahead == (ahead.path.name,)
+    assert {entry.path for entry in entries(place.backups)} == {ahead.path, made.path}
 
 
 def test_a_second_one_of_the_same_second_is_refused_and_the_first_stays(place: Any) -> None:

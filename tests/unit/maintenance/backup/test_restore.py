@@ -123,6 +123,22 @@ def test_a_journal_that_is_damaged_is_moved_aside_as_it_is(place: Any, by_sql: A
     assert not log.exists()
 
 
+def test_a_journal_that_is_a_link_to_another_disk_stays_one(place: Any, by_sql: Any, tmp_path: Path) -> None:
+    then, made = by_sql(place.journal), place.back_up()
+    real = tmp_path / "disk" / "books.db"
+    real.parent.mkdir()
+    place.journal.rename(real)
+    place.journal.symlink_to(real)
+    place.trade()
+    now = by_sql(real)
+
+    done = restore(place, made.path, replace=True)
+
+    assert place.journal.is_symlink()
+    assert by_sql(real) == then
+    assert (done.aside[0].parent, by_sql(done.aside[0])) == (real.parent, now)
+
+
 def test_it_is_refused_while_a_service_holds_the_journal(place: Any) -> None:
     made = place.back_up()
     held = FileLock(place.journal)
