@@ -16,27 +16,47 @@ DIFFERING_LINES_MAX: Final = 3
 COMMAND: Final = Path("/usr/local/bin/trader")
 
 
-def units(place: Place) -> Finding:
-    """Each shipped unit against the installed one."""
+Pair = tuple[Path, Path]
+"""A file as the release ships it, and where it is installed."""
+
+
+def unit_pairs(place: Place) -> list[Pair]:
+    """Every shipped unit."""
     shipped = place.shipped_units()
     names = [name for name in place.host.names(shipped) if name.endswith(UNIT_SUFFIXES)]
-    if not names:
-        return failed(f"{shipped} has no units")
-    findings = [
-        finding for name in names for finding in _compared(place, shipped / name, place.site.unit_folder / name)
-    ]
-    return worst(findings, f"{len(names)} installed, each as this release ships it")
+    return [(shipped / name, place.site.unit_folder / name) for name in names]
 
 
-def other_files(place: Place) -> Finding:
+def other_pairs(place: Place) -> list[Pair]:
     """What the release ships beside the units: accounts, folders, the command, the health script."""
     share, name = place.site.share, "ibkr-trading.conf"
-    pairs = (
+    return [
         (share / "sysusers.d" / name, Path("/etc/sysusers.d") / name),
         (share / "tmpfiles.d" / name, Path("/etc/tmpfiles.d") / name),
         (share / "wrapper.sh", COMMAND),
         (share / "scripts" / "health_check.sh", _health_script(place)),
-    )
+    ]
+
+
+def restart_pair(place: Place) -> Pair:
+    """The drop-in of restart delays that this systemd understands."""
+    native = place.systemd_version() >= place.bounds.systemd_native_backoff
+    shipped = place.site.share / "drop-ins" / ("restart-native.conf" if native else "restart-helper.conf")
+    return shipped, place.site.drop_ins / RESTART_DROP_IN
+
+
+def units(place: Place) -> Finding:
+    """Each shipped unit against the installed one."""
+    pairs = unit_pairs(place)
+    if not pairs:
+        return failed(f"{place.shipped_units()} has no units")
+    findings = [finding for shipped, installed in pairs for finding in _compared(place, shipped, installed)]
+    return worst(findings, f"{len(pairs)} installed, each as this release ships it")
+
+
+def other_files(place: Place) -> Finding:
+    """What the release ships beside the units, against what is installed."""
+    pairs = other_pairs(place)
     findings = [finding for shipped, installed in pairs for finding in _compared(place, shipped, installed)]
     return worst(findings, f"{len(pairs)} installed, each as this release ships it")
 
@@ -84,8 +104,7 @@ def restart_delays(place: Place) -> Finding:
     """The drop-in that this systemd understands; the wrong one is ignored without a word."""
     version = place.systemd_version()
     native = version >= place.bounds.systemd_native_backoff
-    shipped = place.site.share / "drop-ins" / ("restart-native.conf" if native else "restart-helper.conf")
-    installed = place.site.drop_ins / RESTART_DROP_IN
+    shipped, installed = restart_pair(place)
     mend = f"sudo install -D -m 644 {shipped} {installed} && sudo systemctl daemon-reload"
     try:
         text = place.host.read(installed)

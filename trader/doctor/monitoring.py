@@ -87,6 +87,18 @@ def rules(place: Place) -> Finding:
     return worst(findings, f"{sum(shipped.values())} rules of {len(texts)} files, loaded as shipped")
 
 
+def rule_pairs(place: Place) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """The shipped files of rules that Prometheus has loaded, each with where it did, and those that it has not.
+
+    Raises NotVisible.
+    """
+    groups = _asked(place, "/api/v1/rules")["groups"]
+    folder = place.site.share / "alerts" / "rules"
+    loaded = {Path(str(group.get("file", ""))).name: Path(str(group["file"])) for group in groups if group.get("file")}
+    names = sorted(_shipped(place, folder))
+    return [(folder / name, loaded[name]) for name in names if name in loaded], [n for n in names if n not in loaded]
+
+
 def _shipped(place: Place, folder: Path) -> dict[str, str]:
     names = [name for name in place.host.names(folder) if name.endswith(RULE_SUFFIX)]
     if not names:
