@@ -50,7 +50,8 @@ from trader.events import (
 from trader.events.vocabulary import BrokerOrderStatus
 from trader.maintenance import books
 from trader.maintenance.books_found import Found, midnight_after, read
-from trader.maintenance.model import Outcome, Section
+from trader.maintenance.model import Kind, Outcome, Section
+from trader.maintenance.period import period_of
 from trader.snapshot import AccountView, Snapshot
 
 MIDNIGHT = datetime(2013, 10, 9, 4, 0, tzinfo=UTC)  # in New York, in summer
@@ -376,3 +377,12 @@ def test_a_journal_that_is_not_there_is_a_failed_section(tmp_path: Path) -> None
     section = books.run(context(tmp_path))
     assert section.outcome is Outcome.FAILED
     assert "journal" in section.sentence
+
+
+def test_without_a_calendar_nobody_knows_when_the_day_closed(tmp_path: Path) -> None:
+    write(tmp_path, [*replayed(), AFTER_CLOSE])
+    here = context(tmp_path)
+    blind = replace(here, calendar=None, period=period_of(Kind.DAILY, here.clock.now(), None))
+    section = books.run(blind)
+    assert verdict(section, "executions of the day")[0] == "unknown"
+    assert section.outcome is Outcome.UNKNOWN
