@@ -110,7 +110,7 @@ CHECKS: Final = (
     ),
     Check(
         "panic_drill", POST, EMERGENCY, "panic drill", health.panic_drill,
-        "less {share}/alerts/runbooks/PanicDrillOverdue.md",
+        "sudo trader drill emergency {options}",
    ),
     Check(
         "backup", POST, EMERGENCY, "backup", health.backup,

@@ -128,14 +128,14 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "a silent log": Scenario("log", program("journalctl"), UNKNOWN, "nothing was logged", ""),
     "no drill": Scenario(
-        "panic_drill", gone(SITE.textfiles / "tasks.prom"), WARNING, "no panic drill", "PanicDrillOverdue.md"
+        "panic_drill", gone(SITE.textfiles / "tasks.prom"), WARNING, "no panic drill", "sudo trader drill emergency"
     ),
     "an old drill": Scenario(
         "panic_drill",
         file(SITE.textfiles / "tasks.prom", 'trader_task_last_success_timestamp_seconds{task="panic_drill"} 1.7e9\n'),
         WARNING,
         "ago",
-        "PanicDrillOverdue.md",
+        "sudo trader drill emergency",
     ),
     "no backup": Scenario("backup", gone(SITE.textfiles / "tasks.prom"), WARNING, "no backup", "trader journal export"),
     "an alert without a runbook": Scenario(
