@@ -7,7 +7,7 @@ warning. A trend is the last week against the mean of the known weeks before it.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, TypeAlias
 
@@ -31,7 +31,7 @@ Number: TypeAlias = Decimal | float | int | None
 Get: TypeAlias = Callable[[Week], Number]
 
 WEEK_COLUMNS: Final = (
-    Column("Week until", Unit.MOMENT), Column("Sessions", Unit.COUNT), Column("Orders", Unit.COUNT),
+    Column("Week to"), Column("Sessions", Unit.COUNT), Column("Orders", Unit.COUNT),
     Column("Fills", Unit.COUNT), Column("Fill rate", Unit.RATIO), Column("Latency p50", Unit.SECONDS),
     Column("Latency p99", Unit.SECONDS), Column("Slippage", Unit.RATIO), Column("Gross", Unit.MONEY),
     Column("Costs", Unit.MONEY), Column("Net", Unit.MONEY), Column("Starts, planned", Unit.COUNT),
@@ -98,7 +98,7 @@ def section(weeks: Weeks, days: Sequence[Days], measured: Measured, currency: st
         figures=tuple(_figures(weeks, verdicts, currency)),
         tables=tuple(_tables(weeks, days, metrics, currency)),
         charts=tuple(_charts(weeks)),
-        notes=("Weeks end at midnight UTC; a week without data is left out of charts and means.",),
+        notes=("Weeks end with their day at midnight UTC; a week without data is left out of charts and means.",),
         missing=tuple(_missing(weeks, days, measured)),
         mend="trader slo" if broken else "",
     )
@@ -137,7 +137,7 @@ def _figures(weeks: Weeks, verdicts: dict[str, Verdict], currency: str) -> Itera
         yield Figure(
             label=label, value=None if last is None else get(last), unit=unit,
             currency=currency if unit is Unit.MONEY else "", bound=bound,
-            outcome=Outcome.WARNING if verdict is Verdict.BROKEN else Outcome.OK,
+            outcome=OF_VERDICT[verdict] if label in METRIC_OF else Outcome.OK,
         )  # fmt: skip
 
 
@@ -192,12 +192,17 @@ def _tables(weeks: Weeks, days: Sequence[Days], metrics: tuple[Row, ...], curren
         yield Table.of("By the daily reports of these weeks", reported, _reported_rows(days))
 
 
+def last_day(until: datetime) -> str:
+    """The name of the week that ends at ``until``, as its report has it."""
+    return f"{until - timedelta(days=1):%Y-%m-%d}"
+
+
 def _week_row(until: datetime, week: Week | None, day: Days) -> tuple[Value, ...]:
     told = (day.reported or None, day.not_met if day.reported else None)
     if week is None:
-        return (until, *(None,) * (len(WEEK_COLUMNS) - 3), *told)
+        return (last_day(until), *(None,) * (len(WEEK_COLUMNS) - 3), *told)
     return (
-        week.until, week.sessions, week.orders, week.fills, week.fill_rate, week.ack_p50_s, week.ack_p99_s,
+        last_day(until), week.sessions, week.orders, week.fills, week.fill_rate, week.ack_p50_s, week.ack_p99_s,
         week.slippage_ratio, week.gross, week.costs, week.net, week.planned_starts, week.unplanned_starts, *told,
     )  # fmt: skip
 
@@ -226,15 +231,15 @@ def _points(weeks: Weeks, get: Get) -> Iterator[tuple[datetime, float | None]]:
 
 
 def _missing(weeks: Weeks, days: Sequence[Days], measured: Measured) -> Iterator[str]:
-    gaps = [f"{until:%Y-%m-%d}" for (_, until), week in zip(weeks.spans, weeks.weeks, strict=True) if week is None]
+    gaps = [last_day(until) for (_, until), week in zip(weeks.spans, weeks.weeks, strict=True) if week is None]
     if gaps:
-        yield f"the journal has nothing of the weeks until {', '.join(gaps)}"
+        yield f"the journal has nothing of the weeks to {', '.join(gaps)}"
     unpaid = sum(week.unpaid for week in weeks.known)
     if unpaid:
         yield f"costs and net of some weeks: the commission of {counted(unpaid, 'fill')} was not reported in their week"
-    unknown = [f"{week.until:%Y-%m-%d}" for week in weeks.known if week.net is None and not week.unpaid]
+    unknown = [last_day(week.until) for week in weeks.known if week.net is None and not week.unpaid]
     if unknown:
-        yield f"net P&L of the weeks until {', '.join(unknown)}: what was held was not valued when a session closed"
+        yield f"net P&L of the weeks to {', '.join(unknown)}: what was held was not valued when a session closed"
     if not any(day.reported for day in days):
         yield "success metrics by day: no daily report of these weeks is kept"
     yield from measured.missing

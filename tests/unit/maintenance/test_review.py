@@ -74,8 +74,8 @@ def test_the_section_shows_the_last_week_and_judges_it(journal: Path, tmp_path: 
     assert figure(found, "Fill rate").value == week.fill_rate
     assert figure(found, "Net").outcome is (Outcome.OK if week.net and week.net > 0 else Outcome.WARNING)
     table = rows(found, "By week (USD)")
-    assert table[UNTIL]["Net"] == week.net
-    assert table[MIDDLE]["Orders"] == len(raw(journal, "OrderIntended", BEGIN, MIDDLE))
+    assert table["2013-10-14"]["Net"] == week.net
+    assert table["2013-10-07"]["Orders"] == len(raw(journal, "OrderIntended", BEGIN, MIDDLE))
     assert [chart.title for chart in found.charts] == [title for title, *_ in review.CHARTS]
 
 
@@ -92,12 +92,13 @@ def test_a_week_without_data_is_a_gap_and_no_zero(journal: Path, tmp_path: Path)
     assert "nothing of the last week" in found.sentence
     assert figure(found, "Net").value is None
     assert figure(found, "Orders").value is None
+    assert figure(found, "Fill rate").outcome is Outcome.UNKNOWN
     for chart in found.charts:
         for line in chart.lines:
             assert line.points[-1] == (UNTIL + timedelta(days=7), None)
-    last = rows(found, "By week (USD)")[UNTIL + timedelta(days=7)]
-    assert all(value is None for title, value in last.items() if title != "Week until")
-    assert any("2013-10-22" in sentence for sentence in found.missing)
+    last = rows(found, "By week (USD)")["2013-10-21"]
+    assert all(value is None for title, value in last.items() if title != "Week to")
+    assert any("2013-10-21" in sentence for sentence in found.missing)
 
 
 def test_a_week_in_which_nothing_was_traded_has_zeros_and_no_ratios(tmp_path: Path) -> None:
