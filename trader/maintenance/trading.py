@@ -25,6 +25,7 @@ from trader.events import (
     OrderTrigger,
     ServiceStarted,
     SessionClosed,
+    SessionOpened,
     SignalChanged,
 )
 from trader.ledger import base_exec_id
@@ -116,6 +117,7 @@ class Trading:
         self.ack_s: list[float] = []
         self.fill_s: list[float] = []
         self.last_fill_at: datetime | None = None
+        self.opened_at: datetime | None = None
         self.closed: list[SessionClosed] = []
 
     def take_all(self, facts: Iterable[AnyDurableFact]) -> "Trading":
@@ -140,6 +142,8 @@ class Trading:
             case CommissionBooked():
                 self._unpaid.discard(base_exec_id(fact.line.exec_id))
                 self._point(fact.at, fact.line.currency)
+            case SessionOpened():
+                self.opened_at = self.opened_at or fact.opened_at
             case SessionClosed():
                 self.closed.append(fact)
             case ServiceStarted():
@@ -250,10 +254,15 @@ class Trading:
         )
 
     def curves(self) -> Mapping[str, tuple[tuple[datetime, Decimal], ...]]:
-        """Realized P&L less commissions since the period began, by currency, at fills and reports of commissions."""
+        """Realized P&L less commissions, by currency: from zero at the first opening, at fills and commissions."""
         return {
-            currency: tuple(point for _, point in sorted(points.items())) for currency, points in self._curves.items()
+            currency: self._curve([point for _, point in sorted(p.items())]) for currency, p in self._curves.items()
         }
+
+    def _curve(self, points: list[tuple[datetime, Decimal]]) -> tuple[tuple[datetime, Decimal], ...]:
+        if self.opened_at is None or self.opened_at >= points[0][0]:
+            return tuple(points)
+        return (self.opened_at, ZERO), *points
 
     def in_base(self) -> BaseResult:
         """The period in the base currency: from the ledger where nothing else was traded, else as sessions told it.

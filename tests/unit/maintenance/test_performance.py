@@ -205,6 +205,7 @@ def test_the_curve_ends_at_the_net_of_the_day(day: Day) -> None:
     moments = [at for at, _ in line.points]
     assert moments == sorted(moments)
     assert all(SINCE <= at < UNTIL for at in moments)
+    assert line.points[0] == (datetime.fromisoformat(raw(path, "SessionOpened")[0]["opened_at"]), 0.0)
     net = sum(signed_cash(path, SINCE, UNTIL).values(), Decimal()) - costs(path)
     assert line.points[-1][1] == pytest.approx(float(net))
 
