@@ -59,7 +59,7 @@ def section_of(
             [*(OUTCOMES[result.verdict] for result in results), *(figure.outcome for figure in figures), *other]
         ),
         sentence=sentence_of(results, figures, fine),
-        figures=(*_counts(results), *figures),
+        figures=(*(_counts(results) if results else ()), *figures),
         tables=(*([table_of(results)] if results else []), *tables),
         charts=tuple(charts),
         notes=tuple(notes),
