@@ -68,6 +68,12 @@ def test_what_the_path_lacks_is_unpacked_beside_the_checkout(tmp_path: Path, apt
     assert f"Dir::Cache={tmp_path}/tools/" in asked
 
 
+def test_nothing_is_downloaded_when_only_what_is_there_may_be_taken(tmp_path: Path, apt: Path) -> None:
+    with pytest.raises(ProgramsMissing, match="not installed on this host: prometheus, promtool"):
+        find_programs(tmp_path / "tools", search_path="", download=False)
+    assert not (apt / "asked").exists()
+
+
 def test_a_program_on_the_path_that_is_too_old_is_not_taken(tmp_path: Path, apt: Path) -> None:
     path = installed(tmp_path / "bin", prometheus="2.31.2")
     found = find_programs(tmp_path / "tools", search_path=path)
