@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 PART_SUFFIX: Final = ".part"
+FOLDER_MODE: Final = 0o750
 
 
 class WriteError(Exception):
@@ -17,12 +18,16 @@ class WriteError(Exception):
 
 
 def write_whole(path: Path, content: bytes, mode: int = 0o640) -> None:
-    """Replace ``path`` by ``content``, making its folder; raises WriteError and leaves what was there."""
+    """Replace ``path`` by ``content``, making its folder; raises WriteError and leaves what was there.
+
+    ``mode`` holds whatever the umask is: reports are for the service's group too.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}{PART_SUFFIX}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        _make_folder(path.parent)
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
         with os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(descriptor, mode)
             stream.write(content)
             stream.flush()
             os.fsync(descriptor)
@@ -32,6 +37,13 @@ def write_whole(path: Path, content: bytes, mode: int = 0o640) -> None:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise WriteError(f"{path} cannot be written ({error.strerror or error})") from error
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        folder.chmod(FOLDER_MODE)
 
 
 def sync_folder(folder: Path) -> None:
