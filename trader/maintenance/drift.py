@@ -28,6 +28,7 @@ MONITORING: Final = Path("/etc/prometheus")
 OF_A_PERSON: Final = ("prometheus.yml", "alertmanager.yml")
 OF_THE_INSTALLER: Final = frozenset({RESTART_DROP_IN, "10-instances.conf"})
 OURS: Final = "ibkr-"
+DRIFTED: Final = (State.DIFFERS, State.ABSENT, State.STALE)
 FILES_SHOWN: Final = 3
 FILE_COLUMNS: Final = (Column("What"), Column("File"), Column("State"), Column("Lines", Unit.COUNT), Column("Mend"))
 DIFF_COLUMNS: Final = (Column("File"), Column("Shipped and installed"))
@@ -47,7 +48,7 @@ def run(context: Context) -> Section:
 
 def section(found: Sequence[Compared], missing: Sequence[str]) -> Section:
     """What was compared, and what could not be."""
-    drifted = [item for item in found if item.state in (State.DIFFERS, State.ABSENT)]
+    drifted = [item for item in found if item.state in DRIFTED]
     hidden = [f"{item.what}: {item.why}" for item in found if item.state is State.HIDDEN]
     local = [item for item in found if item.state is State.LOCAL]
     unknown = bool(missing or hidden)
@@ -115,7 +116,7 @@ def _in_force(place: Place) -> Iterator[Compared]:
     finding = in_memory(place)
     if finding.verdict is not Verdict.OK:
         yield Compared(
-            what="units in force", installed=place.site.unit_folder, state=State.DIFFERS, diff=(finding.seen,),
+            what="units in force", installed=place.site.unit_folder, state=State.STALE, diff=(finding.seen,),
             mend=RELOAD,
         )  # fmt: skip
 

@@ -31,6 +31,7 @@ class State(StrEnum):
     SAME = "as shipped"
     DIFFERS = "differs"
     ABSENT = "is not installed"
+    STALE = "changed since systemd read it"
     LOCAL = "changed by hand"
     HIDDEN = "not visible"
 

@@ -119,6 +119,7 @@ def test_units_that_systemd_has_not_read_again_are_drift(host: FakeHost, tmp_pat
     section = found(host, tmp_path)
     assert section.outcome is Outcome.WARNING
     assert section.mend == "sudo systemctl daemon-reload"
+    assert "changed since systemd read it" in section.sentence
 
 
 def test_a_person_may_change_the_configuration_and_it_is_told_without_secrets(host: FakeHost, tmp_path: Path) -> None:
