@@ -45,9 +45,7 @@ def replay_command(
     files: Files,
     config: Config = None,
     as_json: AsJson = False,
-    report: Annotated[
-        Path | None, typer.Option("--report", help="Write one HTML page with charts.")
-    ] = None,
+    report: Annotated[Path | None, typer.Option("--report", help="Write one HTML page with charts.")] = None,
     against: Annotated[
         str | None, typer.Option("--against", help="Journal (file or URL) of a run over the wire to compare with.")
     ] = None,
