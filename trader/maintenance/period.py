@@ -14,9 +14,10 @@ from trader.session import CalendarError, CalendarExpired, Session, SessionCalen
 
 SETTLE: Final = timedelta(minutes=5)
 """What a close causes (its fact, late executions, commissions) comes within this and belongs to the day."""
+HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 WEEK: Final = timedelta(days=7)
-# The longest closure of an exchange in the tables that come along is a week; a table that begins later has nothing.
+# The longest closure of an exchange in the tables that come along is a week.
 LOOK_BACK: Final = timedelta(days=15)
 SESSIONS_MAX: Final = 100
 
@@ -49,12 +50,18 @@ def sessions_closed(calendar: SessionCalendar | None, after: datetime, until: da
     """The sessions that closed after ``after`` and not after ``until``, oldest first; none where it knows none."""
     if calendar is None:
         return ()
-    found = _sessions_from(calendar, after)
+    found = _sessions_between(calendar, after, until)
     return tuple(session for session in found if after < session.closes_at <= until)
 
 
-def _sessions_from(calendar: SessionCalendar, moment: datetime) -> Iterator[Session]:
-    """The session at ``moment`` or the next, and those after it, as far as the calendar goes; bounded."""
+def _sessions_between(calendar: SessionCalendar, first: datetime, last: datetime) -> Iterator[Session]:
+    """The session at ``first`` or the next, and those after it, as far as the calendar goes; bounded.
+
+    A table that begins later is followed from its begin.
+    """
+    moment = first
+    while not covers(calendar, moment) and moment < last:
+        moment += HOUR
     try:
         session = calendar.current_or_next(moment)
         for _ in range(SESSIONS_MAX):

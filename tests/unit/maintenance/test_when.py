@@ -3,6 +3,7 @@
 import random
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,16 @@ def test_without_a_calendar_the_day_is_the_last_whole_one_in_utc(calendar: Sessi
 def test_before_its_first_session_a_calendar_covers_nothing() -> None:
     assert not covers(XNYS, at("1990-01-01T00:00"))
     assert sessions_closed(XNYS, at("1990-01-01T00:00"), at("1990-02-01T00:00")) == ()
+
+
+def test_a_calendar_that_has_just_begun_has_its_sessions(tmp_path: Path) -> None:
+    table = tmp_path / "new.csv"
+    table.write_text(
+        "# calendar: XNYS\n# source: a test\n# extracted: 2026-11-20\nsession,opens,closes,half_day\n"
+        "2026-11-19,14:30,21:00,0\n2026-11-20,14:30,21:00,0\n2026-11-23,14:30,21:00,0\n"
+    )
+    period = period_of(Kind.DAILY, at("2026-11-20T22:00"), SessionCalendar.load("XNYS", table))
+    assert (period.label, period.since) == ("2026-11-20", at("2026-11-19T21:05"))
 
 
 def test_the_time_to_settle_is_not_longer_than_a_job_waits_after_the_close() -> None:
