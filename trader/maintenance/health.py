@@ -8,16 +8,21 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from msgspec import structs
+
+from trader.control import ControlClient
 from trader.doctor import CHECKS, Place, Result, examine
 from trader.doctor.model import NotVisible
 from trader.doctor.model import Verdict as Found
 from trader.doctor.units import moment_of
 from trader.events import ServiceStarted, ServiceStopped, StartReason
+from trader.health import check_health
 from trader.journal import JournalError
 from trader.maintenance.context import Context
 from trader.maintenance.measures import OF_FINDING, counted
 from trader.maintenance.model import Column, Figure, Outcome, Section, Table, Unit, Value, worst
 from trader.maintenance.sources import OUR_UNITS, Unavailable
+from trader.settings import Settings
 from trader.success_metrics import UNPLANNED_STARTS
 
 KEY: Final = "health"
@@ -54,7 +59,15 @@ def run(context: Context) -> Section:
     """The service's health."""
     looks = examine(context.place, checks=[check for check in CHECKS if check.key in LOOKED_AT]).results
     rows, problem = read_units(context.place)
-    return section(looks, rows, read_starts(context), problem)
+    return section([asked_itself(look, context.settings) for look in looks], rows, read_starts(context), problem)
+
+
+def asked_itself(look: Result, settings: Settings) -> Result:
+    """Readiness by the service's own word where the doctor cannot see it: it may run by another configuration."""
+    if look.key != "ready" or look.verdict is not Found.UNKNOWN:
+        return look
+    told = check_health(settings, ControlClient(settings.control.socket).call)
+    return structs.replace(look, verdict=Found.OK if told.ready else Found.FAILED, seen=told.reason)
 
 
 def read_units(place: Place) -> tuple[tuple[UnitRow, ...], str]:
@@ -126,12 +139,12 @@ def _badness(look: Result) -> int:
 
 def _sentence(looks: Sequence[Result], starts: Starts, unplanned: int) -> str:
     bad = [look for look in looks if look.verdict in (Found.FAILED, Found.WARNING)]
-    unseen = [look for look in looks if look.verdict is Found.UNKNOWN]
+    unseen = [look for look in looks if look.verdict is Found.UNKNOWN and look.key in (*VITAL, "ready")]
     if bad:
         first = max(bad, key=_badness)
         said = f"{first.title}: {first.seen}" + (f", and {len(bad) - 1} more" if len(bad) > 1 else "")
-    elif len(unseen) == len(looks):
-        said = f"units and readiness are not known: {unseen[0].seen}" if unseen else "nothing was looked at"
+    elif unseen:
+        said = f"not known: {', '.join(look.title for look in unseen)} ({unseen[0].seen})"
     else:
         said = "the service and its units are well"
     if starts.started is None:

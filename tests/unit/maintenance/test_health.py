@@ -121,6 +121,7 @@ def test_a_host_without_systemd_is_unknown_and_says_so(tmp_path: Path) -> None:
     write(tmp_path, replayed())
     section = health.run(context(tmp_path, host=lost_systemd()))
     assert section.outcome is Outcome.UNKNOWN
+    assert section.sentence.startswith("not known: service, panic flag's watch (systemd does not run this host")
     assert any("systemd does not run this host" in text for text in section.missing)
     assert figure(section, "Ready now").value == "ready"
     assert figure(section, "Starts").value == 0
@@ -138,3 +139,14 @@ def test_an_unreadable_journal_leaves_the_starts_unknown(tmp_path: Path) -> None
 @pytest.mark.parametrize("key", health.LOOKED_AT)
 def test_every_check_that_it_looks_at_is_the_doctors(key: str) -> None:
     assert key in {check.key for check in CHECKS}
+
+
+def test_readiness_that_the_doctor_cannot_see_is_the_services_own_word(tmp_path: Path) -> None:
+    write(tmp_path, replayed())
+    host = healthy()
+    here = context(tmp_path, host=host)
+    host.files.pop(here.place.site.config)
+    section = health.run(here)
+    ready = figure(section, "Ready now")
+    assert "no service is running" in str(ready.value)
+    assert ready.outcome is Outcome.WARNING
