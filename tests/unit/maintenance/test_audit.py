@@ -138,7 +138,7 @@ SCENARIOS: dict[str, Scenario] = {
         "units' files", new_file(DROP_IN, "", owner="trader"), FAILED, str(DROP_IN), "sudo chown root:root",
     ),
     "a journal that others may read": Scenario(
-        "journal, backups, logs", file(SITE.state / "journal.db", mode=0o644), FAILED, "journal.db", "sudo chmod o=",
+        "journal, backups, logs", file(SITE.state / "journal.db", mode=0o644), FAILED, "journal.db", "sudo chmod -R o=",
     ),
     "a journal of somebody else's": Scenario(
         "journal, backups, logs", file(SITE.state / "journal.db", owner="mallory"), FAILED, "journal.db", "chown",
