@@ -105,7 +105,7 @@ def private_files(place: Place) -> Finding:
             found = Walk((), (root,), False)
         words = (
             "not the service's own, or open to others",
-            f"chmod o= {quoted(root)}; sudo chown {user}:{user}",
+            f"chmod -R o= {quoted(root)}; sudo chown {user}:{user}",
             "-ls",
         )
         findings += judge(found, root, is_wrong, words)
