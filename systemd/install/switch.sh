@@ -44,7 +44,8 @@ note_what_is_healthy() {
   for name in "${ALL[@]}"; do
     if is_up "$(trader_unit "$name")" && health_of "$name" >/dev/null; then HAVE_TO_BE_READY+=("$name"); fi
   done
-  if ((SIMULATOR)) && [[ -z "$CURRENT_ID" ]]; then HAVE_TO_BE_READY=("${ALL[@]}"); fi
+  # With the simulated gateway nothing else is missing. An upgrade is held to what the old release achieved.
+  if ((SIMULATOR)) && [[ -z "$CURRENT_ID" || "$CURRENT_ID" == "$RELEASE_ID" ]]; then HAVE_TO_BE_READY=("${ALL[@]}"); fi
 }
 
 switch_release() {
@@ -68,11 +69,12 @@ stop_running() {
 }
 
 note_what_is_to_start() {
-  local name
+  local name unit flag
   for name in "${ALL[@]}"; do
-    is_enabled "$(trader_unit "$name")" || continue
-    if [[ -e "$(flag_of "$name")" ]] && ! is_up "$(trader_unit "$name")"; then
-      warn "the panic flag $(flag_of "$name") is up: $(panic_unit "$name" path) sees to it and $(trader_unit "$name") is not started; when it is dealt with: trader resume, systemctl start $(trader_unit "$name")"
+    unit="$(trader_unit "$name")" flag="$(flag_of "$name")"
+    is_enabled "$unit" || continue
+    if [[ -e "$flag" ]] && ! is_up "$unit"; then
+      warn "the panic flag $flag is up: $(panic_unit "$name" path) sees to it, and $unit is not started; when it is dealt with: rm $flag, systemctl start $unit, trader${name:+ @$name} resume"
       NOT_STARTED=1
     else
       TO_START+=("$name")
@@ -85,10 +87,17 @@ start_all() {
   for unit in $(simulator_units) $(unit_names path) $(unit_names timer); do
     if is_enabled "$unit" && ! is_up "$unit"; then start_unit "$unit" || return; fi
   done
+  publish_sessions
   for name in "${TO_START[@]}"; do
     unit="$(trader_unit "$name")"
     is_up "$unit" || start_unit "$unit" || return
   done
+}
+
+# The timer's first turn is a moment later, and health is asked about now.
+publish_sessions() {
+  [[ -e "$METRICS_FOLDER/ibkr-session.prom" ]] || ! is_enabled ibkr-calendar.timer ||
+    act 'publish the session' systemctl start ibkr-calendar.service || warn 'the session is not published: systemctl status ibkr-calendar'
 }
 
 # unit_names SUFFIX: our path or timer units, those of the instances among them.
