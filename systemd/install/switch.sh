@@ -12,7 +12,8 @@ HAVE_TO_BE_READY=()
 NOT_STARTED=0 UNHEALTHY=0 FAILED_UNIT=''
 
 switch_and_start() {
-  local old="$CURRENT_ID"
+  local old="$CURRENT_ID" older
+  older="$(release_of previous)"
   note_what_is_healthy
   [[ "$old" == "$RELEASE_ID" ]] || switch_release "$old"
   install_files_of "$(release_folder)" "${old:+$ROOT$PREFIX/releases/$old}"
@@ -22,7 +23,7 @@ switch_and_start() {
   BEGAN=$EPOCHSECONDS
   note_what_is_to_start
   if start_all && wait_until_ready; then return; fi
-  roll_back "$old"
+  roll_back "$old" "$older"
 }
 
 # install_files_of RELEASE_FOLDER [OLD_RELEASE_FOLDER]: what lies outside of a release and belongs to it.
@@ -141,9 +142,9 @@ becomes_ready() {
 
 health_of() { "$BASE/scripts/health_check.sh" --base "$BASE" ${1:+--instance "$1"}; }
 
-# roll_back OLD_RELEASE_ID: what ran before runs again; ends with exit code 1.
+# roll_back OLD_RELEASE_ID ID_BEFORE_THAT: what ran before runs again; ends with exit code 1.
 roll_back() {
-  local old="$1"
+  local old="$1" older="$2"
   printf '\n' >&2
   warn "$FAILED_UNIT did not become ready with release $RELEASE_ID:"
   explain_failure >&2
@@ -153,6 +154,7 @@ roll_back() {
   step "Going back to release $old"
   stop_running
   point_link "releases/$old" "$PREFIX/current"
+  if [[ -n "$older" ]]; then point_link "releases/$older" "$PREFIX/previous"; else remove "$PREFIX/previous"; fi
   install_files_of "$ROOT$PREFIX/releases/$old" "$ROOT$RELEASE"
   start_all || fail "release $RELEASE_ID did not become ready, and $FAILED_UNIT does not start with $old either: journalctl --unit=$FAILED_UNIT"
   wait_until_ready || fail "release $RELEASE_ID did not become ready; $old runs again and is not ready: $(tail -n 1 "$WORK/health")"
