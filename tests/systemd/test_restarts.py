@@ -5,10 +5,11 @@ is waiting; the other tests share a machine on which restarts are quick. Each te
 """
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -20,6 +21,7 @@ from tests.lab.release import SYSTEMD_252, Release
 from tests.systemd.provoked import BLOCKS, EATS
 from tests.systemd.trader_unit import (
     ALERT_METRIC,
+    ALERT_UNIT,
     CONFIG,
     SIMULATOR_UNIT,
     UNIT,
@@ -114,9 +116,9 @@ def _stop_with_a_silent_broker(trader: TraderUnit) -> float:
 
 
 def _await_orders(trader: TraderUnit) -> None:
-    trader.lab.wait_until(
-        lambda: sorted(trader.at_broker()["orders"]) == sorted(SYMBOLS), "a working order in each instrument"
-    )
+    """Waits for a working order in each instrument, at the trader and then at the broker."""
+    trader.lab.wait_until(lambda: trader.metrics("trader_orders_open") == {"": len(SYMBOLS)}, "the orders")
+    trader.lab.wait_until(lambda: sorted(trader.at_broker()["orders"]) == sorted(SYMBOLS), "the orders at the broker")
 
 
 def stop_duration_s(trader: TraderUnit) -> float:
@@ -160,18 +162,25 @@ def test_a_start_by_hand_and_one_with_another_configuration_are_told_apart(trade
 
 
 def test_a_start_with_the_host_is_told_from_the_others(release: Release, measured: Measured) -> None:
-    target = lab_folder() / f"trial-{release.name}-{time.monotonic_ns()}"
     with boot_installed(release) as lab:
         trader = TraderUnit(lab)
         trader.await_ready()
         before = trader.starts()
-        layers = lab.freeze(target)
-    with Lab.boot(release, layers=layers) as rebooted:
-        trader = TraderUnit(rebooted)
-        trader.await_ready()
-        assert increase(before, trader.starts()) == {"boot": 1}
-        measured("start at boot: told systemd that it is ready after", trader.run().start_s, "s")
-    remove_tree(target)
+        with kept(lab) as layers, Lab.boot(release, layers=layers) as rebooted:
+            trader = TraderUnit(rebooted)
+            trader.await_ready()
+            assert increase(before, trader.starts()) == {"boot": 1}
+            measured("start at boot: told systemd that it is ready after", trader.run().start_s, "s")
+
+
+@contextmanager
+def kept(lab: Lab) -> Iterator[tuple[Path, ...]]:
+    """Powers ``lab`` off; what it has written, to boot from, until the block ends."""
+    target = lab_folder() / f"trial-{lab.name}"
+    try:
+        yield lab.freeze(target)
+    finally:
+        remove_tree(target)
 
 
 def test_a_start_after_a_crash_is_told_from_the_others(trader: TraderUnit) -> None:
@@ -261,7 +270,12 @@ def test_a_configuration_that_cannot_be_used_is_said_once_and_not_tried_again(tr
 
 
 def await_alerts(trader: TraderUnit, after: str) -> list[dict[str, Any]]:
-    return trader.lab.wait_until(lambda: trader.alerts(after=after), "an alert in the journal")
+    alerts = trader.lab.wait_until(lambda: trader.alerts(after=after), "an alert in the journal")
+    # Its metric is written after its record.
+    trader.lab.wait_until(
+        lambda: trader.lab.show(ALERT_UNIT, "ActiveState") == {"ActiveState": "inactive"}, "the end of the alert"
+    )
+    return alerts
 
 
 def test_more_than_three_restarts_in_a_minute_leave_it_down_and_alert_once(
@@ -320,7 +334,7 @@ def alert_metric_age_s(trader: TraderUnit, alert: dict[str, Any]) -> float:
     """How far the time in the alert's metric is from its record in the journal."""
     found = re.search(
         rf'^trader_unit_failed_timestamp_seconds{{unit="{UNIT}",result="\S+"}} (\d+)$',
-        trader.lab.wait_until(lambda: trader.lab.read(ALERT_METRIC), "the alert's metric"),
+        trader.lab.read(ALERT_METRIC),
         re.MULTILINE,
     )
     assert found

@@ -100,7 +100,7 @@ def test_its_books_say_what_the_broker_says(trading: TraderUnit) -> None:
 def test_the_journal_has_a_json_object_and_its_priority_in_every_record(
     trading: TraderUnit, measured: Measured
 ) -> None:
-    records = trading.said()
+    records = trading.said(f"_PID={trading.run().pid}")
     levels = set()
     for record in records:
         line = json.loads(record["MESSAGE"])
@@ -117,10 +117,11 @@ def test_the_errors_can_be_counted_as_the_plan_counts_them(trading: TraderUnit, 
     trading.lab.write(CONFIG, good.replace("mode: simulated", "mode: simulatd"))
     assert trading.lab.systemctl("reload", UNIT, check=False).returncode != 0
     trading.lab.write(CONFIG, good)
-    trading.lab.wait_until(lambda: trading.said("PRIORITY=3"), "the refused reload in the journal")
-    measured("errors after a reload that was refused", counted_errors(trading), "")
-    # What `trader reload` itself said is an error, too, and so is each line of what it said.
-    assert counted_errors(trading) == len(trading.lab.journal(None, f"_SYSTEMD_UNIT={UNIT}", "PRIORITY=3"))
+    refused = f"_PID={trading.run().pid}", "PRIORITY=3"
+    trading.lab.wait_until(lambda: trading.said(*refused), "the refused reload in the journal")
+    # The trader says it, and so does `trader reload`, line by line.
+    measured("lines of ERROR after a reload that was refused", counted_errors(trading), "")
+    assert counted_errors(trading) == len(trading.said("PRIORITY=3")) > len(trading.said(*refused)) == 1
 
 
 def counted_errors(trader: TraderUnit) -> int:
