@@ -32,7 +32,9 @@ def await_healthy(account: Account) -> Completed:
         done = check(account)
         return None if done.returncode else done
 
-    return account.lab.wait_until(healthy, "a healthy host", 60)
+    done = account.lab.wait_until(healthy, "a healthy host", 60)
+    assert done is not None
+    return done
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +87,12 @@ def test_a_panic_flag_is_named(account: Account) -> None:
 
 def test_a_gateway_that_is_gone_is_named(account: Account) -> None:
     account.lab.systemctl("stop", account.simulator)
-    done = account.lab.wait_until(lambda: not_ready(account), "a trader that is not ready", 60)
+    account.lab.wait_until(lambda: "readiness" in failures(check(account)), "a trader that is not ready", 60)
+    done = check(account)
     assert done.returncode == 1
     assert failures(done)["readiness"].startswith("not ready: ")
     assert "connect" in failures(done)["readiness"]
     assert not {"service", "panic flag", "memory"} & set(failures(done))
-
-
-def not_ready(account: Account) -> Completed | None:
-    done = check(account)
-    return done if "readiness" in failures(done) else None
 
 
 def test_memory_near_its_limit_is_named(account: Account, measured: Measured) -> None:

@@ -1,7 +1,8 @@
 """Several accounts on one host: two instances of the template beside the plain service, each with books of its own.
 
 Rules: they are added by the shipped installer, each with a simulated gateway of its own, and hold different quantities,
-so that whose position it is shows in its size.
+so that whose position it is shows in its size. The plain account is in panic all the while, its trader stopped, because
+it takes a minute to see that a panic lasts.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,36 +19,44 @@ Measured = Callable[[str, float, str], None]
 
 ALPHA_HELD: Final = 3
 BETA_HELD: Final = 7
+LOOKS_AGAIN_S: Final = 60.0
+LOOKS_AGAIN_WITHIN_S: Final = 90.0
 UNIT_FOLDER: Final = "/etc/systemd/system"
 UNITS: Final = "/opt/checkout/systemd"
 
 
 @dataclass(frozen=True)
 class Host:
-    """The three accounts of one host; the plain one holds nothing."""
+    """The three accounts of one host; ``plain_units`` and ``plain_since_us`` are of the panic of the plain one."""
 
     plain: Account
     alpha: Account
     beta: Account
+    plain_units: tuple[dict[str, str], dict[str, str]]
+    plain_since_us: int
 
     @property
     def lab(self) -> Lab:
         return self.plain.lab
 
     @property
-    def accounts(self) -> tuple[Account, ...]:
-        return self.plain, self.alpha, self.beta
+    def instances(self) -> tuple[Account, Account]:
+        return self.alpha, self.beta
 
 
 @pytest.fixture(scope="module")
 def machine(installed: Lab) -> Host:
-    """A host with the two instances added, trading."""
+    """A host with the two instances added, trading, and the plain account in panic."""
     installed.run([*INSTALL, "--instance", "alpha", "--instance", "beta"], timeout_s=INSTALL_TIMEOUT_S)
-    host = Host(Account(installed), Account(installed, "alpha"), Account(installed, "beta"))
-    for account, quantity in ((host.alpha, ALPHA_HELD), (host.beta, BETA_HELD)):
+    plain, alpha, beta = Account(installed), Account(installed, "alpha"), Account(installed, "beta")
+    plain.systemctl("stop")
+    since_us = plain.raise_flag()
+    plain.await_unit(plain.panic, "active")
+    assert plain.buy_by_hand() == "Filled"
+    for account, quantity in ((alpha, ALPHA_HELD), (beta, BETA_HELD)):
         account.trade(quantity)
         account.systemctl("restart")
-    return host
+    return Host(plain, alpha, beta, plain.panic_units(), since_us)
 
 
 @pytest.fixture
@@ -66,7 +75,7 @@ def host(machine: Host) -> Iterator[Host]:
 
 
 def test_the_generated_templates_are_what_runs(host: Host) -> None:
-    for account in (host.alpha, host.beta):
+    for account in host.instances:
         for unit in (account.service, account.panic, account.panic_path):
             template = unit.replace(f"@{account.name}.", "@.")
             assert host.lab.show(unit, "FragmentPath")["FragmentPath"] == f"{UNIT_FOLDER}/{template}"
@@ -77,29 +86,27 @@ def test_the_generated_templates_are_what_runs(host: Host) -> None:
 
 
 def test_each_has_a_port_a_client_id_and_a_socket_of_its_own(host: Host) -> None:
-    configurations = [account.settings for account in host.accounts]
+    configurations = [account.settings for account in (host.plain, *host.instances)]
     for section, key in (("gateway", "port"), ("metrics", "port"), ("control", "socket")):
-        assert len({settings[section][key] for settings in configurations}) == len(host.accounts)
-    used = [account.status()["connection"]["client_id"] for account in host.accounts]
-    assert used == [settings["gateway"]["client_id"] for settings in configurations]
-    kept_free = [settings["gateway"]["panic_client_id"] for settings in configurations]
-    assert len({*used, *kept_free}) == 2 * len(host.accounts)
-    runs = {account.metric("process_start_time_seconds")[""] for account in host.accounts}
-    assert len(runs) == len(host.accounts)
+        assert len({settings[section][key] for settings in configurations}) == len(configurations)
+    ids = {settings["gateway"][key] for settings in configurations for key in ("client_id", "panic_client_id")}
+    assert len(ids) == 2 * len(configurations)
+    for account in host.instances:
+        assert account.status()["connection"]["client_id"] == account.settings["gateway"]["client_id"]
+    starts = {account.metric("process_start_time_seconds")[""] for account in host.instances}
+    assert len(starts) == len(host.instances)
 
 
 def test_their_books_are_separate(host: Host, measured: Measured) -> None:
-    assert [set(account.held().values()) for account in host.accounts] == [set(), {ALPHA_HELD}, {BETA_HELD}]
-    told = [account.at_broker() for account in host.accounts]
-    assert [set(each["positions"].values()) for each in told] == [set(), {ALPHA_HELD}, {BETA_HELD}]
-    alpha, beta = (set(each["executed"]) for each in told[1:])
-    assert alpha
-    assert beta
-    assert not alpha & beta
-    plain_journal, alpha_journal, beta_journal = (account.journaled() for account in host.accounts)
-    assert (plain_journal, alpha <= alpha_journal, beta <= beta_journal) == (set(), True, True)
-    shared = alpha_journal & beta_journal
-    measured("orders in the journals of both accounts", len(shared), f"of {len(alpha_journal | beta_journal)}")
+    assert [set(account.held().values()) for account in host.instances] == [{ALPHA_HELD}, {BETA_HELD}]
+    told = [account.at_broker() for account in host.instances]
+    assert [set(each["positions"].values()) for each in told] == [{ALPHA_HELD}, {BETA_HELD}]
+    alpha, beta = (set(each["executed"]) for each in told)
+    alpha_journal, beta_journal = (account.journaled() for account in host.instances)
+    assert alpha <= alpha_journal
+    assert beta <= beta_journal
+    shared = (alpha | alpha_journal) & (beta | beta_journal)
+    measured("orders known to both accounts", len(shared), f"of {len(alpha_journal | beta_journal)}")
     assert not shared
 
 
@@ -112,19 +119,14 @@ def test_none_sees_the_files_of_another(host: Host) -> None:
 
 
 def test_a_panic_of_one_leaves_the_other_trading(host: Host, measured: Measured) -> None:
-    others = [account.unit_state(account.service) for account in (host.plain, host.beta)]
+    before = host.beta.unit_state(host.beta.service)
     raised_us = host.alpha.raise_flag()
     host.alpha.await_unit(host.alpha.panic, "active")
     flat_us = host.alpha.monotonic_us(host.alpha.panic, "ActiveEnterTimestamp")
     measured("alpha flat by its own flag", (flat_us - raised_us) / 1e6, "s")
     assert host.alpha.is_flat()
     assert host.alpha.trading_state() == "panic"
-    host.beta.want(BETA_HELD + 1)
-    host.beta.await_held(BETA_HELD + 1)
-    assert set(host.beta.at_broker()["positions"].values()) == {BETA_HELD + 1}
-    assert [host.lab.exists(account.flag) for account in (host.plain, host.beta)] == [False, False]
-    assert [account.active_state(account.panic) for account in (host.plain, host.beta)] == ["inactive", "inactive"]
-    assert [account.unit_state(account.service) for account in (host.plain, host.beta)] == others
+    assert_beta_trades_on(host, before)
     host.alpha.resume()
     host.alpha.await_unit(host.alpha.panic, "inactive")
     host.alpha.await_held(ALPHA_HELD)
@@ -138,22 +140,51 @@ def test_a_panic_of_one_that_is_stopped_leaves_the_other_trading(host: Host, mea
     flat_us = host.alpha.monotonic_us(host.alpha.panic, "ActiveEnterTimestamp")
     measured("alpha flat by its own flag, stopped", (flat_us - raised_us) / 1e6, "s")
     assert host.alpha.is_flat()
-    host.beta.want(BETA_HELD + 1)
-    host.beta.await_held(BETA_HELD + 1)
-    assert host.beta.unit_state(host.beta.service) == before
+    assert_beta_trades_on(host, before)
     host.lab.remove(host.alpha.flag)
 
 
+def test_a_stop_of_one_leaves_the_other_trading(host: Host) -> None:
+    before = host.beta.unit_state(host.beta.service)
+    host.alpha.systemctl("stop")
+    assert_beta_trades_on(host, before)
+
+
+def assert_beta_trades_on(host: Host, before: dict[str, str]) -> None:
+    """It is in the same run as before, no flag of its own is up, and what it wants from now on it gets."""
+    beta = host.beta
+    beta.want(BETA_HELD + 1)
+    beta.await_held(BETA_HELD + 1)
+    assert set(beta.at_broker()["positions"].values()) == {BETA_HELD + 1}
+    assert not host.lab.exists(beta.flag)
+    assert beta.active_state(beta.panic) == "inactive"
+    assert beta.unit_state(beta.service) == before
+
+
 def test_a_reload_of_one_changes_nothing_of_the_other(host: Host) -> None:
-    host.alpha.configure({"risk": {"max_open_orders": 9}})
+    before = host.beta.status()["risk"]["max_open_orders"]
+    host.alpha.configure({"risk": {"max_open_orders": before - 1}})
     host.alpha.systemctl("reload")
-    assert [account.status()["risk"]["max_open_orders"] for account in host.accounts] == [20, 9, 20]
+    assert [account.status()["risk"]["max_open_orders"] for account in host.instances] == [before - 1, before]
 
 
 def test_the_health_of_each_is_its_own(host: Host) -> None:
     host.alpha.systemctl("stop")
-    alpha, beta = (
-        host.lab.run([HEALTH_CHECK, "--instance", account.name], check=False) for account in (host.alpha, host.beta)
-    )
+    alpha, beta = (host.lab.run([HEALTH_CHECK, "--instance", account.name], check=False) for account in host.instances)
     assert (alpha.returncode, beta.returncode) == (1, 0), alpha.output + beta.output
     assert "ibkr-trading@alpha.service is inactive" in alpha.stdout
+
+
+def test_a_panic_that_lasts_keeps_the_account_flat_and_is_not_started_again(host: Host, measured: Measured) -> None:
+    plain = host.plain
+    (closed,) = host.lab.wait_until(
+        lambda: host.lab.journal(plain.panic, "PRIORITY=3"),
+        "the end of a position that came back",
+        LOOKS_AGAIN_WITHIN_S,
+    )
+    assert "positions came back while the panic flag was raised" in closed["MESSAGE"]
+    assert plain.is_flat()
+    assert plain.panic_units() == host.plain_units
+    held_s = (int(closed["__MONOTONIC_TIMESTAMP"]) - host.plain_since_us) / 1e6
+    measured("flag held by one run of the panic", held_s, "s")
+    assert held_s > LOOKS_AGAIN_S
