@@ -6,10 +6,10 @@ at every quote; one that cannot be read wants nothing.
 
 import json
 import sys
-import time
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from trader.contracts import Quote
@@ -56,8 +56,7 @@ class Provoked:
 
     def _block(self) -> None:
         _say(BLOCKS)
-        while True:
-            time.sleep(1)
+        Event().wait()
 
     def _eat(self) -> None:
         _say(EATS)
