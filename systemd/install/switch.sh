@@ -5,6 +5,7 @@
 # up no trader is started: flattening is ibkr-panic's, and ending a panic is a person's.
 # shellcheck shell=bash
 
+START_WAIT_S=150 # longer than TimeoutStartSec= of any unit of ours
 READY_WAIT_S=30
 JOURNAL_LINES=15
 TO_START=() # names of the traders that are to run
@@ -110,13 +111,27 @@ unit_names() {
   [[ "$1" != path ]] || for name in "${INSTANCES[@]}"; do panic_unit "$name" path; done
 }
 
-# Blocks until the unit is up, or failed for the first time.
+# Blocks until the unit is up, or failed for the first time. `systemctl start` by itself would wait for as long as systemd
+# tries again, which with RestartMode=direct is for ever.
 start_unit() {
   systemctl reset-failed "$1" 2>/dev/null || true
-  act "start $1" systemctl start "$1" 2>"$WORK/start" || {
-    FAILED_UNIT="$1"
-    return 1
-  }
+  if act "start $1" systemctl start --no-block "$1" 2>"$WORK/start" && comes_up "$1"; then return; fi
+  FAILED_UNIT="$1"
+  return 1
+}
+
+comes_up() {
+  local until=$((SECONDS + START_WAIT_S)) seen
+  while ((SECONDS < until)); do
+    seen="$(systemctl show --property=ActiveState,SubState,NRestarts,Job "$1")"
+    case "$seen" in
+      *ActiveState=active*) return ;;
+      *SubState=auto-restart* | *NRestarts=[1-9]* | *ActiveState=failed*) return 1 ;;
+      *ActiveState=inactive*) [[ "$seen" == *Job=[1-9]* ]] || return 1 ;;
+    esac
+    sleep 0.2
+  done
+  return 1
 }
 
 wait_until_ready() {
