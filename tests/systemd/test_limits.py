@@ -125,9 +125,7 @@ def test_the_task_beyond_the_limit_is_refused(trader: TraderUnit, measured: Meas
 
 
 @pytest.mark.parametrize("quota", QUOTAS)
-def test_it_gets_no_more_of_the_processors_than_its_quota(
-    trader: TraderUnit, quota: float, measured: Measured
-) -> None:
+def test_it_gets_no_more_of_the_processors_than_its_quota(trader: TraderUnit, quota: float, measured: Measured) -> None:
     windows = limits_probe(trader, "processor", f"{quota}", more=f"CPUQuota={quota:.0%}\n")["processors"]
     measured(f"processors used with CPUQuota={quota:.0%} by two processes that want one each", max(windows), "")
     assert max(windows) == pytest.approx(quota, rel=WITHIN)
