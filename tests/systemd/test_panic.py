@@ -20,6 +20,7 @@ FAR_BELOW: Final = 100  # of what the shares cost
 SECRET: Final = "/etc/ibkr-trading/secrets/policy-token"
 METRICS_FOLDER: Final = "/var/lib/prometheus/node-exporter"
 TICKS: Final = 30
+TRIES: Final = 3
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,22 @@ def test_the_recovery_of_the_plan_ends_a_panic_that_the_trader_did_not_see(accou
     account.systemctl("start")
     account.await_held(HELD)
     account.await_unit(account.panic, "inactive")
+
+
+def test_a_panic_that_does_not_know_its_account_is_tried_until_it_does(account: Account, measured: Measured) -> None:
+    account.systemctl("stop")
+    config, cursor = account.lab.read(account.config), account.lab.cursor()
+    account.configure({"gateway": {"port": "none"}})
+    account.raise_flag()
+    account.lab.wait_until(lambda: int(account.unit_state(account.panic)["NRestarts"]) >= TRIES, "its tries")
+    assert account.active_state(account.panic_path) == "active"
+    told = account.lab.journal(account.panic, "PRIORITY=3", "_TRANSPORT=stdout", after=cursor)
+    assert [entry for entry in told if "gateway.port: must be a whole number" in entry["MESSAGE"]]
+    refusals = [int(entry["__MONOTONIC_TIMESTAMP"]) for entry in told if "NOT FLATTENED" in entry["MESSAGE"]]
+    measured("between two tries of a panic", (refusals[-1] - refusals[0]) / (len(refusals) - 1) / 1e6, "s")
+    account.lab.write(account.config, config)
+    account.await_unit(account.panic, "active")
+    assert account.is_flat()
 
 
 def test_a_panic_that_is_killed_goes_on_and_is_told(account: Account, measured: Measured) -> None:
