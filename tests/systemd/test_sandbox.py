@@ -24,6 +24,7 @@ from tests.systemd.probe_sandbox import (
     LISTENER_PORT,
     NAMESPACES,
     OTHER_HOME,
+    OTHER_USER,
     PRIVATE,
     RUNTIME,
     SETUID_PROGRAM,
@@ -288,7 +289,7 @@ def is_reached(lab: Lab, address: str, port: int) -> int:
 
 
 @pytest.mark.parametrize("denial", DENIALS, ids=str)
-def test_it_cannot(seen: Seen, denial: Denial) -> None:
+def test_what_it_may_not_do_is_denied(seen: Seen, denial: Denial) -> None:
     assert seen.inside[denial.attempt].get("error") in denial.errors, seen.inside[denial.attempt]
     if denial.works_for:
         outcome = seen.outside[denial.works_for][denial.attempt]
@@ -337,7 +338,7 @@ def test_a_setuid_program_gains_it_nothing(seen: Seen) -> None:
 
 def test_it_sees_no_home_but_its_own_and_no_process_of_others(seen: Seen) -> None:
     assert seen.inside["see homes"] == {"value": ["trader"]}
-    assert seen.outside[TRADER]["see homes"] == {"value": ["other", "trader"]}
+    assert seen.outside[TRADER]["see homes"] == {"value": [OTHER_USER, "trader"]}
     assert seen.inside["see processes of others"] == {"value": 0}
     assert seen.outside[TRADER]["see processes of others"]["value"] > 0
 
