@@ -7,6 +7,7 @@ nothing is compared with what was there before, path by path.
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
@@ -21,7 +22,9 @@ from tests.systemd.installation import ETC, PREFIX, WITHOUT_SUDO, Sight, doctor,
 Measured = Callable[[str, float, str], None]
 
 DOCUMENT: Final = ROOT / "docs" / "deployment.md"
-COMMANDS: Final = re.compile(r"^## Try it\n.*?^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
+README: Final = ROOT / "README.md"
+# The first block of commands below a heading.
+COMMANDS: Final = r"^## {heading}\n.*?^```(?:sh)?\n(.*?)^```"
 # The lab has no network: what they would bring is there already.
 BY_NETWORK: Final = ("sudo apt ", "git clone ")
 OURS: Final = ("ibkr-simulator.service", "ibkr-trading.service", "ibkr-panic.path", "ibkr-calendar.timer")
@@ -93,27 +96,37 @@ def changes(before: Sight, after: Sight) -> dict[str, tuple[str | None, str | No
     return {path: seen for path, seen in both.items() if seen[0] != seen[1]}
 
 
-@pytest.fixture(scope="module")
-def documented() -> list[str]:
-    """The commands by which the document has a stranger try it."""
-    block = COMMANDS.search(DOCUMENT.read_text(encoding="utf-8"))
-    assert block, f"{DOCUMENT.name} has no block of commands below 'Try it'"
-    return [line.partition(" #")[0].strip() for line in block[1].splitlines() if line.strip()]
+def commands_of(document: Path, heading: str) -> list[str]:
+    """The commands that ``document`` shows first below ``heading``, but for those that need a network."""
+    pattern = COMMANDS.format(heading=re.escape(heading))
+    block = re.search(pattern, document.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert block, f"{document.name} has no block of commands below {heading!r}"
+    commands = [line.partition(" #")[0].strip() for line in block[1].splitlines() if line.strip()]
+    return [command for command in commands if not command.startswith(("cd ", *BY_NETWORK))]
 
 
-def test_it_installs_by_the_commands_that_the_document_shows(
-    bare: Lab, before: Sight, documented: list[str], measured: Measured
-) -> None:
+def test_it_installs_by_the_commands_that_the_document_shows(bare: Lab, before: Sight, measured: Measured) -> None:
+    commands = commands_of(DOCUMENT, "Try it")
     began = time.monotonic()
-    ran = [typed(bare, command) for command in documented if not command.startswith(("cd ", *BY_NETWORK))]
+    ran = [typed(bare, command) for command in commands]
     measured("installed from nothing in", time.monotonic() - began, "s")
     assert [done.returncode for done in ran] == [0] * len(ran), ran
-    assert any("systemd/install.sh" in command and "--dry-run" not in command for command in documented)
-    assert "ready: ibkr-trading.service" in ran[-1].stdout
+    assert any("ready: ibkr-trading.service" in done.stdout for done in ran), ran
     for unit in OURS:
         assert bare.show(unit, "ActiveState", "UnitFileState") == {"ActiveState": "active", "UnitFileState": "enabled"}
     assert look(bare).users - before.users == USERS
     assert doctor(bare)[0] == 0
+
+
+def test_the_commands_of_the_readme_are_the_same_and_show_that_it_works(bare: Lab) -> None:
+    commands = commands_of(README, "Deployment")
+    installing = {command for command in commands if "install.sh" in command}
+    assert installing
+    assert installing <= set(commands_of(DOCUMENT, "Try it"))
+    for command in commands:
+        if command not in installing:
+            done = typed(bare, command.removesuffix(" --watch"))  # which never ends
+            assert done.returncode == 0, done
 
 
 def typed(lab: Lab, command: str) -> Completed:

@@ -53,9 +53,10 @@ def deployments(account: Account) -> float:
     return account.metric("trader_starts_total")['{reason="deploy"}']
 
 
-def last_start(state: State) -> dict[str, object]:
-    starts = [json.loads(line) for line in state.journal if "ServiceStarted" in line]
-    return dict(starts[-1])
+def last_version(account: Account) -> str:
+    """The release that was started last, by the journal's word."""
+    starts = account.trader("journal", "export", "--kind", "ServiceStarted").stdout.splitlines()
+    return str(json.loads(starts[-1])["version"])
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,13 @@ def offered(account: Account) -> None:
     other_release(wheel, BROKEN, folder, {PROGRAM: FAILS_AT_START})
 
 
+def outage_s(account: Account) -> float:
+    """From the end of the run before until the service was up again, by systemd's clock."""
+    unit = account.service
+    ended, up = (account.monotonic_us(unit, name) for name in ("ActiveExitTimestamp", "ActiveEnterTimestamp"))
+    return (up - ended) / 1e6
+
+
 def upgrade(account: Account, version: str, *options: str) -> Completed:
     return run_installer(account.lab, "--wheel", f"{OFFERED}/ibkr_trading-{version}-py3-none-any.whl", *options)
 
@@ -103,11 +111,13 @@ def test_an_upgrade_is_done_when_told_and_the_books_go_on(account: Account, meas
     before, count = state_of(account), deployments(account)
     done = upgrade(account, NEW, "--even-in-session")
     assert done.returncode == 0, done
+    measured("down for an upgrade", outage_s(account), "s")
     after = state_of(account)
     assert after.current.startswith(f"releases/{NEW}-")
     assert after.previous == before.current
     assert after.invocation != before.invocation
     assert deployments(account) == count + 1
+    assert last_version(account) == NEW
     assert after.kept == before.kept
     assert after.journal[: len(before.journal)] == before.journal
     measured("facts in the journal before the upgrade", len(before.journal), "")
@@ -130,9 +140,8 @@ def test_a_release_that_does_not_start_is_taken_back(account: Account, measured:
     after = state_of(account)
     assert account.active_state(account.service) == "active"
     assert (after.current, after.previous) == (before.current, before.previous)
+    assert last_version(account) == NEW
     assert after.kept == before.kept
     assert after.held == before.held == account.at_broker()["positions"]
     assert after.journal[: len(before.journal)] == before.journal
-    measured(
-        "facts in the journal before the failed upgrade and after", len(before.journal), f"and {len(after.journal)}"
-    )
+    measured("down for a release that was taken back", outage_s(account), "s")
