@@ -29,6 +29,7 @@ BEYOND = "192.0.2.1"
 PRIVATE = "10.91.0.1"
 SETUID_PROGRAM = "/usr/bin/lab-setuid-cat"
 HOST_TMP_FILE = "/tmp/lab-of-the-host"
+PROGRAMS = ("/usr/bin", "/usr/lib", "/opt/ibkr-trading")
 OTHER_USER = "other"
 OTHER_HOME = os.path.join("/home", OTHER_USER)
 SYSLOG_READ_ALL = 3
@@ -59,6 +60,7 @@ def _attempts() -> dict[str, Callable[[], Any]]:
     return {
         **{f"write {folder}": _creates(folder) for folder in WRITTEN},
         "writable folders": _writable_folders,
+        "writable mounts": lambda: [path for path in PROGRAMS if not os.statvfs(path).f_flag & os.ST_RDONLY],
         "change config": lambda: _open_and_close(f"{BASE}/config/config.yaml", os.O_RDWR),
         "read secrets": lambda: _open_and_close("/etc/ibkr-trading/secrets/policy-token", os.O_RDONLY),
         "see homes": lambda: sorted(os.listdir("/home")),

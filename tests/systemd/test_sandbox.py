@@ -343,6 +343,11 @@ def test_it_sees_no_home_but_its_own_and_no_process_of_others(seen: Seen) -> Non
     assert seen.outside[TRADER]["see processes of others"]["value"] > 0
 
 
+def test_the_programs_are_mounted_read_only(seen: Seen) -> None:
+    assert seen.inside["writable mounts"] == {"value": []}
+    assert seen.outside[TRADER]["writable mounts"]["value"]
+
+
 def test_it_has_no_devices_but_those_that_give_and_take_nothing(seen: Seen) -> None:
     assert set(seen.inside["devices"]["value"]) == {"full", "null", "random", "tty", "urandom", "zero"}
 
