@@ -34,6 +34,8 @@ IN_SESSION = datetime(2013, 10, 7, 15, 0, tzinfo=UTC)
 FIGURE = "measured"
 # What --dist loadgroup adds to the name of a test.
 GROUP = re.compile(r"@[\w-]+$")
+# What a test of the deployment has in its name.
+ON_RELEASE = re.compile(r"\bsystemd-\d+\b")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -99,6 +101,27 @@ def measured(request: pytest.FixtureRequest) -> Callable[[str, float, str], None
         request.node.user_properties.append((FIGURE, f"{name}: {figure} {unit}".rstrip()))
 
     return keep
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``--dist loadgroup``, the tests of one module and release of systemd go to one process, with its machine.
+
+    xdist tells groups by a suffix of a test's name, which pytest 9.2 does not let it write (pytest-xdist #1386).
+    """
+    if config.getoption("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadGroupScheduling
+
+    class OneMachine(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module, _, test = nodeid.partition("::")
+            if not module.startswith("tests/systemd/"):
+                return str(super()._split_scope(nodeid))
+            release = ON_RELEASE.search(test)
+            return f"{module} {release[0] if release else 'any'}"
+
+    return OneMachine(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -81,11 +81,12 @@ keep_configuration() {
 
 # The new release reads every configuration before the old one is stopped.
 check_configurations() {
-  local name config
+  local name config modules
   ((!DRY_RUN)) && [[ -z "$ROOT" ]] || return 0
   for name in "${ALL[@]}"; do
     config="$(config_of "$name")"
-    as_user "$RELEASE/bin/trader" check "$config" >"$WORK/check" 2>&1 || {
+    mapfile -t modules < <(python_path_of "$name")
+    as_user "${modules[@]}" "$RELEASE/bin/trader" check "$config" >"$WORK/check" 2>&1 || {
       tail -n 12 "$WORK/check" | sed 's/^/  /' >&2
       fail "release $RELEASE_ID cannot use $config, as said above; what runs was not touched"
     }
@@ -93,7 +94,16 @@ check_configurations() {
   done
 }
 
-# as_user PROGRAM…: as the service's user, with nothing of root's environment.
+# python_path_of NAME: PYTHONPATH=… as a drop-in gives it to the service, for a strategy of one's own; or nothing.
+python_path_of() {
+  local word words
+  read -ra words < <(systemctl show --property=Environment --value "$(trader_unit "$1")") || true # it may have none
+  for word in "${words[@]}"; do
+    [[ "$word" != PYTHONPATH=* ]] || printf '%s\n' "$word"
+  done
+}
+
+# as_user [VARIABLE=VALUE…] PROGRAM…: as the service's user, with nothing of root's environment.
 as_user() {
   setpriv --reuid "$SERVICE_USER" --regid "$SERVICE_USER" --init-groups --inh-caps=-all -- \
     env -i "HOME=/home/$SERVICE_USER" PATH=/usr/bin:/bin LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 "$@"

@@ -8,6 +8,7 @@ ETC=/etc/ibkr-trading
 UNITS=/etc/systemd/system
 WRAPPER=/usr/local/bin/trader
 RECORD="$ETC/installed"
+METRICS_FOLDER=/var/lib/prometheus/node-exporter
 SIMULATOR_UNIT=ibkr-simulator.service
 
 settle_names() {

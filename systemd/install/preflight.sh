@@ -5,7 +5,6 @@
 
 SYSTEMD_MIN=252
 DISK_MIN_MB=600
-LOCK=/run/lock/ibkr-trading-install.lock
 
 preflight() {
   step 'Looking at this host'
@@ -81,9 +80,9 @@ look_at_user() {
   done
 }
 
-# One installation at a time, because two would take turns at `current`.
+# One installation at a time, because two would take turns at `current`. A folder is locked, so that no file stays.
 take_lock() {
   ((DRY_RUN)) && return
-  if [[ -n "$ROOT" ]]; then exec 9<"$ROOT"; else exec 9>"$LOCK"; fi
+  exec 9<"${ROOT:-$UNITS}"
   flock --nonblock 9 || fail 'another install.sh is at work here; wait for it'
 }

@@ -77,7 +77,13 @@ install_packages() {
   fi
   if [[ -n "$WHEEL" ]]; then product="$(realpath -- "$WHEEL")"; else copy_product "$product"; fi
   "${pip[@]}" install "${options[@]}" "$product${EXTRAS:+[$EXTRAS]}" ||
-    { rm -rf -- "$release"; fail 'pip could not install the packages; what it says above is why, and nothing that runs was touched'; }
+    { forget_release "$release"; fail 'pip could not install the packages; what it says above is why, and nothing that runs was touched'; }
+}
+
+# forget_release FOLDER: as if it had never been begun.
+forget_release() {
+  rm -rf -- "$1"
+  remove_if_empty "$PREFIX/releases" "$PREFIX"
 }
 
 # Building writes into the folder that it builds, and the checkout may be read-only and is not ours.

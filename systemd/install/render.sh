@@ -26,12 +26,8 @@ render_text() {
   sed -e "s#/home/$SHIPPED_USER\\b#/home/$SERVICE_USER#g" -e "s#$SHIPPED_PREFIX\\b#$PREFIX#g"
 }
 
-# A Python that does not lie below /usr is made executable for the units that allow only what they name.
 render_unit() {
-  local more=''
-  [[ "$PYTHON_HOME" == /usr ]] || more=" $PYTHON_HOME"
-  render_text <"$1" |
-    sed -E -e "s/^(User|Group)=$SHIPPED_USER\$/\\1=$SERVICE_USER/" -e "/^ExecPaths=/s#\$#$more#" >"$2/$(basename -- "$1")"
+  render_text <"$1" | sed -E "s/^(User|Group)=$SHIPPED_USER\$/\\1=$SERVICE_USER/" >"$2/$(basename -- "$1")"
 }
 
 # render_accounts COLUMN FILE: sysusers.d names users in one column, tmpfiles.d owners and groups in two.

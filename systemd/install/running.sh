@@ -43,7 +43,7 @@ refuse_in_panic() {
   local flag
   flag="$(flag_of "$1")"
   if [[ ! -e "$flag" ]] && is_down "$(panic_unit "$1" service)"; then return; fi
-  fail "the panic flag $flag is up, and the account may not be flat: deal with that first (trader resume), or give --even-in-session"
+  fail "the panic flag $flag is up, and the account may not be flat: deal with that first (trader${1:+ @$1} resume), or give --even-in-session"
 }
 
 # The flag that the path unit watches.

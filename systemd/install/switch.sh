@@ -5,6 +5,7 @@
 # up no trader is started: flattening is ibkr-panic's, and ending a panic is a person's.
 # shellcheck shell=bash
 
+START_WAIT_S=150 # longer than TimeoutStartSec= of any unit of ours
 READY_WAIT_S=30
 JOURNAL_LINES=15
 TO_START=() # names of the traders that are to run
@@ -12,7 +13,8 @@ HAVE_TO_BE_READY=()
 NOT_STARTED=0 UNHEALTHY=0 FAILED_UNIT=''
 
 switch_and_start() {
-  local old="$CURRENT_ID"
+  local old="$CURRENT_ID" older
+  older="$(release_of previous)"
   note_what_is_healthy
   [[ "$old" == "$RELEASE_ID" ]] || switch_release "$old"
   install_files_of "$(release_folder)" "${old:+$ROOT$PREFIX/releases/$old}"
@@ -22,7 +24,7 @@ switch_and_start() {
   BEGAN=$EPOCHSECONDS
   note_what_is_to_start
   if start_all && wait_until_ready; then return; fi
-  roll_back "$old"
+  roll_back "$old" "$older"
 }
 
 # install_files_of RELEASE_FOLDER [OLD_RELEASE_FOLDER]: what lies outside of a release and belongs to it.
@@ -44,7 +46,8 @@ note_what_is_healthy() {
   for name in "${ALL[@]}"; do
     if is_up "$(trader_unit "$name")" && health_of "$name" >/dev/null; then HAVE_TO_BE_READY+=("$name"); fi
   done
-  if ((SIMULATOR)) && [[ -z "$CURRENT_ID" ]]; then HAVE_TO_BE_READY=("${ALL[@]}"); fi
+  # With the simulated gateway nothing else is missing. An upgrade is held to what the old release achieved.
+  if ((SIMULATOR)) && [[ -z "$CURRENT_ID" || "$CURRENT_ID" == "$RELEASE_ID" ]]; then HAVE_TO_BE_READY=("${ALL[@]}"); fi
 }
 
 switch_release() {
@@ -68,11 +71,12 @@ stop_running() {
 }
 
 note_what_is_to_start() {
-  local name
+  local name unit flag
   for name in "${ALL[@]}"; do
-    is_enabled "$(trader_unit "$name")" || continue
-    if [[ -e "$(flag_of "$name")" ]] && ! is_up "$(trader_unit "$name")"; then
-      warn "the panic flag $(flag_of "$name") is up: $(panic_unit "$name" path) sees to it and $(trader_unit "$name") is not started; when it is dealt with: trader resume, systemctl start $(trader_unit "$name")"
+    unit="$(trader_unit "$name")" flag="$(flag_of "$name")"
+    is_enabled "$unit" || continue
+    if [[ -e "$flag" ]] && ! is_up "$unit"; then
+      warn "the panic flag $flag is up: $(panic_unit "$name" path) sees to it, and $unit is not started; when it is dealt with: rm $flag, systemctl start $unit, trader${name:+ @$name} resume"
       NOT_STARTED=1
     else
       TO_START+=("$name")
@@ -85,10 +89,17 @@ start_all() {
   for unit in $(simulator_units) $(unit_names path) $(unit_names timer); do
     if is_enabled "$unit" && ! is_up "$unit"; then start_unit "$unit" || return; fi
   done
+  publish_sessions
   for name in "${TO_START[@]}"; do
     unit="$(trader_unit "$name")"
     is_up "$unit" || start_unit "$unit" || return
   done
+}
+
+# The timer's first turn is a moment later, and health is asked about now.
+publish_sessions() {
+  [[ -e "$METRICS_FOLDER/ibkr-session.prom" ]] || ! is_enabled ibkr-calendar.timer ||
+    act 'publish the session' systemctl start ibkr-calendar.service || warn 'the session is not published: systemctl status ibkr-calendar'
 }
 
 # unit_names SUFFIX: our path or timer units, those of the instances among them.
@@ -100,13 +111,27 @@ unit_names() {
   [[ "$1" != path ]] || for name in "${INSTANCES[@]}"; do panic_unit "$name" path; done
 }
 
-# Blocks until the unit is up, or failed for the first time.
+# Blocks until the unit is up, or failed for the first time. `systemctl start` by itself would wait for as long as systemd
+# tries again, which with RestartMode=direct is for ever.
 start_unit() {
   systemctl reset-failed "$1" 2>/dev/null || true
-  act "start $1" systemctl start "$1" 2>"$WORK/start" || {
-    FAILED_UNIT="$1"
-    return 1
-  }
+  if act "start $1" systemctl start --no-block "$1" 2>"$WORK/start" && comes_up "$1"; then return; fi
+  FAILED_UNIT="$1"
+  return 1
+}
+
+comes_up() {
+  local until=$((SECONDS + START_WAIT_S)) seen
+  while ((SECONDS < until)); do
+    seen="$(systemctl show --property=ActiveState,SubState,NRestarts,Job "$1")"
+    case "$seen" in
+      *ActiveState=active*) return ;;
+      *SubState=auto-restart* | *NRestarts=[1-9]* | *ActiveState=failed*) return 1 ;;
+      *ActiveState=inactive*) [[ "$seen" == *Job=[1-9]* ]] || return 1 ;;
+    esac
+    sleep 0.2
+  done
+  return 1
 }
 
 wait_until_ready() {
@@ -132,9 +157,9 @@ becomes_ready() {
 
 health_of() { "$BASE/scripts/health_check.sh" --base "$BASE" ${1:+--instance "$1"}; }
 
-# roll_back OLD_RELEASE_ID: what ran before runs again; ends with exit code 1.
+# roll_back OLD_RELEASE_ID ID_BEFORE_THAT: what ran before runs again; ends with exit code 1.
 roll_back() {
-  local old="$1"
+  local old="$1" older="$2"
   printf '\n' >&2
   warn "$FAILED_UNIT did not become ready with release $RELEASE_ID:"
   explain_failure >&2
@@ -144,6 +169,7 @@ roll_back() {
   step "Going back to release $old"
   stop_running
   point_link "releases/$old" "$PREFIX/current"
+  if [[ -n "$older" ]]; then point_link "releases/$older" "$PREFIX/previous"; else remove "$PREFIX/previous"; fi
   install_files_of "$ROOT$PREFIX/releases/$old" "$ROOT$RELEASE"
   start_all || fail "release $RELEASE_ID did not become ready, and $FAILED_UNIT does not start with $old either: journalctl --unit=$FAILED_UNIT"
   wait_until_ready || fail "release $RELEASE_ID did not become ready; $old runs again and is not ready: $(tail -n 1 "$WORK/health")"

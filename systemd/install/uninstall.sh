@@ -4,8 +4,6 @@
 # and secrets stay unless --purge; so does what somebody else put beside ours.
 # shellcheck shell=bash
 
-METRICS_FOLDER=/var/lib/prometheus/node-exporter
-
 uninstall() {
   if [[ -z "$ROOT" ]]; then
     step 'Looking at what runs'

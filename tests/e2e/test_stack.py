@@ -145,7 +145,7 @@ def test_the_programs_do_not_outlive_a_stack_that_is_killed(started: Any) -> Non
 
 def test_a_stack_whose_programs_cannot_be_had_says_so_in_one_sentence(tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
-    code = "import trader.stack.programs as p; from pathlib import Path; p.ROOT = Path('/nonexistent');"
+    code = f"import trader.stack.programs as p; from pathlib import Path; p.ROOT = Path({str(tmp_path / 'gone')!r});"
     code += "from trader.cli import app; app(['stack', '--duration', '1'])"
     said = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60,

@@ -66,7 +66,7 @@ def _require(release: Release) -> None:
         raise LabUnavailable("booting a systemd needs root; run this as root")
     _require_file_system()
     is_host = release == host_release()
-    _require_programs(PROGRAMS | (PROGRAMS_OF_A_SYSTEM if is_host else PROGRAMS_TO_MAKE_A_SYSTEM))
+    require_programs(PROGRAMS | (PROGRAMS_OF_A_SYSTEM if is_host else PROGRAMS_TO_MAKE_A_SYSTEM))
 
 
 def host_release() -> Release | None:
@@ -97,7 +97,8 @@ def _missing(programs: dict[str, str]) -> dict[str, str]:
     return {program: package for program, package in programs.items() if shutil.which(program) is None}
 
 
-def _require_programs(programs: dict[str, str]) -> None:
+def require_programs(programs: dict[str, str]) -> None:
+    """Makes sure that this machine has ``programs``, by package; installs where it may. Raises LabUnavailable."""
     if not _missing(programs):
         return
     with locked("packages"):

@@ -19,6 +19,14 @@ from trader.settings import Settings
 
 # Sections and keys that say which account is meant and where it is; "" is the file as a whole.
 DECISIVE: Final = frozenset({"", "mode", "account", "gateway"})
+UNDECIDED: Final = (
+    "NO PANIC RAISED: this does not say which account is meant; correct it, or give another file with "
+    "--config, or create the panic flag's file by hand for the running service to see"
+)
+UNDECIDED_HOLD: Final = (
+    "NOT FLATTENED FROM HERE: this does not say which account is meant; correct it; a running service flattens by "
+    "the panic flag all the same"
+)
 
 TimeoutOption = Annotated[float, typer.Option("--timeout", min=1, max=600, help="Seconds to flatten in.")]
 FlagOption = Annotated[bool, typer.Option("--flag-only", help="Raise the flag and leave the rest to who watches it.")]
@@ -43,7 +51,7 @@ def panic_command(
         fail(
             "choose one of --hold and --flag-only: the one raises the flag, the other waits for its end", EXIT_UNUSABLE
         )
-    settings = _settings_for_panic(config)
+    settings = _settings_for_panic(config, UNDECIDED_HOLD if hold else UNDECIDED)
     if hold:
         from trader.cli.panic_hold import PanicHold
 
@@ -54,20 +62,19 @@ def panic_command(
         asyncio.run(_flatten(settings, timeout))
 
 
-def _settings_for_panic(config: Path) -> Settings:
-    """What the configuration says, also when it is wrong in something that a panic can do without."""
+def _settings_for_panic(config: Path, undecided: str) -> Settings:
+    """What the configuration says, also when it is wrong in something that a panic can do without.
+
+    Ends the command with ``undecided`` when the configuration leaves open which account is meant.
+    """
     from trader.settings_file import ConfigurationError, load_settings
 
     try:
         return load_settings(config)
     except ConfigurationError as error:
-        typer.echo(str(error), err=True)
         if error.rest is None or any(_is_decisive(problem.key) for problem in error.problems):
-            fail(
-                "NO PANIC RAISED: this does not say which account is meant; correct it, or give another file with "
-                "--config, or create the panic flag's file by hand for the running service to see",
-                EXIT_UNUSABLE,
-            )
+            fail(f"{error}\n{undecided}", EXIT_UNUSABLE)
+        typer.echo(str(error), err=True)
         typer.echo("the panic goes on with the rest of the configuration", err=True)
         return error.rest
 

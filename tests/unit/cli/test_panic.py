@@ -21,11 +21,15 @@ def folder() -> Iterator[Path]:
 
 
 def raise_flag(folder: Path, text: str) -> Result:
+    return run(folder, text, "--flag-only")
+
+
+def run(folder: Path, text: str, *options: str) -> Result:
     config = folder / "config.yaml"
     config.write_text(text)
     app = typer.Typer()
     panic.register(app)
-    return CliRunner().invoke(app, ["--config", str(config), "--flag-only"])
+    return CliRunner().invoke(app, ["--config", str(config), *options])
 
 
 @pytest.mark.parametrize(
@@ -61,3 +65,13 @@ def test_an_account_is_never_guessed(folder: Path, text: str) -> None:
     assert result.exit_code == 2, result.output
     assert "NO PANIC RAISED" in result.stderr
     assert not (folder / "panic.flag").exists()
+
+
+def test_a_raised_flag_is_not_said_to_be_down_when_the_account_is_not_known(folder: Path) -> None:
+    (folder / "panic.flag").touch()
+    result = run(folder, USABLE.replace("mode: paper", "mode: papre"), "--hold")
+    assert result.exit_code == 2, result.output
+    assert "NOT FLATTENED FROM HERE" in result.stderr
+    assert "NO PANIC RAISED" not in result.stderr
+    assert "config.yaml:2: mode" in result.stderr
+    assert (folder / "panic.flag").exists()

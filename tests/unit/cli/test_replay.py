@@ -127,7 +127,7 @@ def test_a_comparison_is_json_too(recording: Path, config: Path, journal_of: Cal
         (("replay", "{recording}", "--config", "nowhere.yaml"), "nowhere.yaml"),
         (("replay", "{recording}", "--against", "nowhere.db"), "nowhere.db: there is no such journal"),
         (("compare", "{recording}", "{recording}"), "journal"),
-        (("replay", "{recording}", "--report", "/nonexistent/out.html"), "cannot write the report"),
+        (("replay", "{recording}", "--report", "{recording}/out.html"), "cannot write the report"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_two(

@@ -1,19 +1,21 @@
 """The examples beside the units: nft reads its own, and neither holds a key or a real address."""
 
 import re
-import shutil
 
 import pytest
 
-from tests.unit.systemd.install.staging import PATH, ROOT, run
+from tests.lab.errors import LabUnavailable
+from tests.lab.host import require_programs
+from tests.unit.systemd.install.staging import ROOT, run
 
 EXAMPLES = ROOT / "systemd" / "examples"
 
 
 def test_nft_understands_the_firewall() -> None:
-    nft = shutil.which("nft", path=PATH)
-    if nft is None:
-        pytest.skip("nft is not installed: apt install nftables")
+    try:
+        require_programs({"nft": "nftables"})
+    except LabUnavailable as error:
+        pytest.skip(str(error))
     file = EXAMPLES / "nftables.conf"
     # Its users exist where it is used; here a rule's syntax is what is asked about.
     text = re.sub(r'skuid "(trader|ibgateway)"', "skuid 65534", file.read_text())

@@ -18,7 +18,7 @@ WRONG = [
     (["--prefix", "/"], "an absolute path"),
     (["--prefix", "/opt/../etc"], "an absolute path"),
     (["--prefix", "/opt/a b"], "an absolute path"),
-    (["--prefix=/home/me/ibkr"], "the service cannot read"),
+    (["--prefix=/root/ibkr"], "the service cannot read"),
     (["--instance", "Second"], "lower-case letters"),
     (["--instance", "../x"], "lower-case letters"),
     (["--extras", "tracing report"], "separated by commas"),

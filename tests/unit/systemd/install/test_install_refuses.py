@@ -15,7 +15,7 @@ def pretending(folder: Path, home: str) -> Path:
     return program
 
 
-@pytest.mark.parametrize("home", ["/root/.pyenv/versions/3.11", "/home/me/python", "/tmp/python"])
+@pytest.mark.parametrize("home", ["/root/.pyenv/versions/3.11", "/home/trader/python", "/tmp/python"])
 def test_it_refuses_a_python_that_the_service_cannot_read(
     stage: Stage, staged: Path, tmp_path: Path, home: str
 ) -> None:

@@ -117,8 +117,9 @@ def test_a_release_that_was_not_finished_is_made_anew(stage: Stage, staged: Path
 
 
 def test_another_user_and_prefix_stand_in_everything_that_names_them(stage: Stage, staged: Path) -> None:
-    stage("--user", "quant", "--prefix", "/srv/ibkr")
-    base, unit = "/home/quant/secure/trader/IBKR_trading", (staged / UNITS / "ibkr-trading.service").read_text()
+    user = "quant"
+    stage("--user", user, "--prefix", "/srv/ibkr")
+    base, unit = f"/home/{user}/secure/trader/IBKR_trading", (staged / UNITS / "ibkr-trading.service").read_text()
     assert "\nUser=quant\nGroup=quant\n" in unit
     assert f"ExecStart=/srv/ibkr/current/bin/trader run --config {base}/config/config.yaml\n" in unit
     settings = [
