@@ -127,6 +127,9 @@ class StrategySettings(Model):
     """Amount the strategy may invest, in the base currency."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """The strategy's own parameters; each strategy documents and checks them."""
+    decision_time_max_s: Annotated[float, Field(gt=0, le=10, json_schema_extra=RELOADABLE)] = 1.0
+    """Longest that one decision may take. A strategy that takes longer is suspended as one that fails is: it keeps
+    the loop from fills, cancels and the panic meanwhile."""
     schedule: str | None = None
     """Cron expression of five fields, for strategies that act on a schedule."""
     schedule_time_zone: str = "America/New_York"

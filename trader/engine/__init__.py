@@ -180,6 +180,7 @@ class Engine:
             )
         )
         recovery.doubt_open_orders(core, step, "the service was restarted")
+        decisions.suspend_what_hung(core, step, reason)
         if core.trading_state is TradingState.PANIC and not core.panic_completed:
             control.begin_panic(core, step)
         return step

@@ -1,11 +1,12 @@
 """From a quote to an order: strategy, plan, risk, intent.
 
-Rules: a strategy that raises or answers nonsense is suspended, and only exits are allowed from then on. A
-target that could not be reached is tried again with growing pauses. An order's intent is a durable fact of
+Rules: a strategy that raises, answers nonsense or takes too long is suspended, and only exits are allowed from
+then on. A decision's time is monotonic, so that nothing of it depends on virtual time: a replay never suspends for
+it. A target that could not be reached is tried again with growing pauses. An order's intent is a durable fact of
 the same step, so it is in the journal before its command leaves.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -29,6 +30,7 @@ from trader.events import (
     RiskRule,
     ScheduleFired,
     SignalChanged,
+    StartReason,
     StrategyFailed,
     TradingStateChanged,
 )
@@ -41,6 +43,9 @@ OUTCOME_OF_RULE = {
     RiskRule.NO_QUOTE: DecisionOutcome.STALE,
 }
 TARGET_MAX = Decimal(10**12)
+STRATEGY = "strategy"
+# One hang may be the host's; the second of a day is taken for the strategy's.
+WATCHDOG_ENDS_MAX = 2
 STATES_WITHOUT_ORDERS = (TradingState.HALTED, TradingState.PANIC)
 
 
@@ -63,23 +68,35 @@ def on_schedule(core: Core, step: Step, event: ScheduleFired) -> None:
     if session is None or core.strategy_suspended:
         return
     core.decided_ns = event.monotonic_ns
-    try:
-        targets = tuple(core.strategy.on_schedule(_view(core, event.at, session)))
-    except Exception as error:  # noqa: BLE001 - a strategy is foreign code: whatever it raises suspends it
-        suspend_strategy(core, step, "", repr(error))
-        return
-    _take_targets(core, step, targets)
+    strategy, view = core.strategy, _view(core, event.at, session)
+    targets = _ask(core, step, "", lambda: strategy.on_schedule(view))
+    if targets is not None:
+        _take_targets(core, step, targets)
 
 
 def _decide(core: Core, step: Step, event: QuoteReceived, session: Session) -> None:
-    quote = event.quote
-    try:
-        targets = tuple(core.strategy.on_quote(quote, _view(core, quote.at, session)))
-    except Exception as error:  # noqa: BLE001 - a strategy is foreign code: whatever it raises suspends it
-        suspend_strategy(core, step, quote.symbol, repr(error))
-        return
-    if not _take_targets(core, step, targets):
+    quote, strategy = event.quote, core.strategy
+    view = _view(core, quote.at, session)
+    targets = _ask(core, step, quote.symbol, lambda: strategy.on_quote(quote, view))
+    if targets is not None and not _take_targets(core, step, targets):
         core.statistics.hold(core.strategy.name, _since_tick_s(core))
+
+
+def _ask(core: Core, step: Step, symbol: str, decide: Callable[[], Iterable[Target]]) -> tuple[Target, ...] | None:
+    """What the strategy answers; None when it raised or took too long, and is suspended."""
+    began_ns = core.clock.monotonic_ns()
+    try:
+        targets = tuple(decide())
+    except Exception as error:  # noqa: BLE001 - a strategy is foreign code: whatever it raises suspends it
+        suspend_strategy(core, step, symbol, repr(error))
+        return None
+    took_s = (core.clock.monotonic_ns() - began_ns) / NANOSECONDS_PER_SECOND
+    limit_s = core.settings.strategy.decision_time_max_s
+    if took_s > limit_s:
+        error = f"a decision took {took_s:.2f} s and may take {limit_s:g} s (strategy.decision_time_max_s)"
+        suspend_strategy(core, step, symbol, error)
+        return None
+    return targets
 
 
 def _view(core: Core, at: datetime, session: Session) -> MarketView:
@@ -160,9 +177,21 @@ def suspend_strategy(core: Core, step: Step, symbol: str, error: str) -> None:
         reason = f"strategy {core.strategy.name} failed: {error}"
         step.emit(
             TradingStateChanged(
-                at=now, old=core.trading_state, new=TradingState.REDUCE_ONLY, source="strategy", reason=reason
+                at=now, old=core.trading_state, new=TradingState.REDUCE_ONLY, source=STRATEGY, reason=reason
             )
         )
+
+
+def suspend_what_hung(core: Core, step: Step, reason: StartReason) -> None:
+    """At a start: what was suspended stays so, and what the watchdog had to end twice in a day is.
+
+    A strategy that does not return is ended with the process, and would be asked again by the next one, for ever.
+    """
+    if core.trading_state is TradingState.REDUCE_ONLY and core.state_source == STRATEGY:
+        core.strategy_suspended = core.state_reason
+    ended = core.starts_today.get(StartReason.WATCHDOG, 0)
+    if reason is StartReason.WATCHDOG and ended >= WATCHDOG_ENDS_MAX and not core.strategy_suspended:
+        suspend_strategy(core, step, "", f"the watchdog ended the service {ended} times today; did a decision return?")
 
 
 def _decision(core: Core, symbol: str, outcome: DecisionOutcome, order_ref: str = "") -> DecisionMade:

@@ -89,6 +89,7 @@ class Desk:
         strategy: Any = None,
         calendar: SessionCalendar | None = None,
         run_id: str = "r1",
+        reason: StartReason = StartReason.MANUAL,
         **sections: Any,
     ) -> None:
         self.settings = Settings(instruments=tuple(symbols), **sections)
@@ -105,7 +106,7 @@ class Desk:
         self.placed: list[PlaceOrder] = []
         self._exec_ids = count(1)
         self.engine.restore(self.journal)
-        self.take(self.engine.start(StartReason.MANUAL, "0.1", "hash"))
+        self.take(self.engine.start(reason, "0.1", "hash"))
 
     # -- driving
 

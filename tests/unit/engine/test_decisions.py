@@ -1,7 +1,7 @@
 """From a quote to an order: strategies, targets, plans, refusals, and the operator's states."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +18,7 @@ from trader.events import (
     ReduceOnlyRequested,
     ResumeRequested,
     RiskRule,
+    StartReason,
 )
 from trader.strategy.api import Target
 
@@ -160,6 +161,84 @@ def test_a_strategy_that_raises_halfway_is_suspended(desk: Any) -> None:
     desk.quote()
     assert len(desk.told("StrategyFailed")) == 1
     assert desk.placed == []
+
+
+class Slow:
+    """Takes ``takes_s`` of the clock's time for a decision, and wants a position."""
+
+    name = "slow"
+
+    def __init__(self) -> None:
+        self.clock: Any = None
+        self.takes_s = 0.0
+        self.asked = 0
+
+    def on_quote(self, quote: Any, view: Any) -> Any:
+        self.asked += 1
+        if not self.takes_s:
+            return []
+        self.clock.advance(timedelta(seconds=self.takes_s))
+        return [Target("AAPL", Decimal(100), "slowly")]
+
+    def on_schedule(self, view: Any) -> Any:
+        return self.on_quote(None, view)
+
+
+@pytest.fixture
+def slow_desk(make_desk: Any) -> Any:
+    desk = make_desk(strategy=Slow()).ready()
+    desk.strategy.clock = desk.clock
+    return desk
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_a_strategy_that_takes_too_long_is_suspended_and_its_answer_is_not_followed(
+    slow_desk: Any, scheduled: bool
+) -> None:
+    desk = slow_desk
+    desk.strategy.takes_s = 1.5
+    desk.clear()
+    desk.schedule() if scheduled else desk.quote()
+    (failed,) = desk.told("StrategyFailed")
+    assert failed.error == "a decision took 1.50 s and may take 1 s (strategy.decision_time_max_s)"
+    assert desk.core.trading_state is TradingState.REDUCE_ONLY
+    assert desk.core.targets == {}
+    asked = desk.strategy.asked
+    desk.quote()
+    assert desk.strategy.asked == asked
+    assert desk.placed == []
+
+
+def test_a_strategy_may_take_as_long_as_the_limit(slow_desk: Any) -> None:
+    slow_desk.strategy.takes_s = 1.0
+    slow_desk.clear()
+    slow_desk.quote()
+    assert slow_desk.told("StrategyFailed") == []
+
+
+def test_a_suspended_strategy_stays_suspended_after_a_restart_until_an_operator_resumes(desk: Any) -> None:
+    desk.strategy.answer = RuntimeError("broken")
+    desk.quote()
+    later = desk.restart().ready()
+    asked = later.strategy.asked
+    later.quote()
+    assert later.strategy.asked == asked
+    resume(later)
+    later.quote()
+    assert later.strategy.asked == asked + 1
+
+
+def test_what_the_watchdog_ended_once_is_asked_again_and_twice_in_a_day_is_suspended(make_desk: Any) -> None:
+    once = make_desk(reason=StartReason.WATCHDOG)
+    assert once.core.trading_state is TradingState.ACTIVE
+    twice = once.restart(reason=StartReason.WATCHDOG)
+    assert twice.core.trading_state is TradingState.REDUCE_ONLY
+    assert "the watchdog ended the service 2 times today" in twice.told("StrategyFailed")[0].error
+    twice.ready()
+    assert twice.strategy.asked == 0
+    resume(twice)
+    twice.quote()
+    assert twice.strategy.asked == 1
 
 
 def test_a_target_that_is_repeated_is_a_hold(desk: Any) -> None:
