@@ -14,6 +14,8 @@ from trader.events import (
     ExecutionIgnored,
     FillBooked,
     IntentRefused,
+    JournalLostReceived,
+    JournalRestoredReceived,
     MismatchFound,
     OrderAcknowledged,
     OrderAdopted,
@@ -197,6 +199,15 @@ def _fill(fact: FillBooked) -> Entry:
 
 def describe_books(fact: BooksFact) -> Entry | None:
     match fact:
+        case JournalLostReceived():
+            return error(
+                f"the journal cannot be written, {fact.waiting} facts wait: {fact.problem}; "
+                "no order leaves but cancels and the panic's",
+                waiting=fact.waiting,
+                repeats=("journal", fact.problem),
+            )
+        case JournalRestoredReceived():
+            return info("the journal is written again and has what it missed; asking the broker for everything")
         case OrderAdopted():
             line = fact.line
             return warning(

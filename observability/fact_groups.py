@@ -29,6 +29,8 @@ from trader.events import (
     HeartbeatMissedReceived,
     HeartbeatReceived,
     IntentRefused,
+    JournalLostReceived,
+    JournalRestoredReceived,
     MaintenanceFinished,
     MarketDataModeReceived,
     MetricsScraped,
@@ -157,5 +159,12 @@ OrderFact: TypeAlias = (
 OrderWordFact: TypeAlias = OrderStatusReceived | OpenOrderReceived | ExecutionReceived | CommissionReceived
 
 BooksFact: TypeAlias = (
-    OrderAdopted | PositionAdopted | OrderIdsReserved | MismatchFound | ReconciliationFinished | BrokerStateReceived
+    OrderAdopted
+    | PositionAdopted
+    | OrderIdsReserved
+    | MismatchFound
+    | ReconciliationFinished
+    | BrokerStateReceived
+    | JournalLostReceived
+    | JournalRestoredReceived
 )

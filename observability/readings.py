@@ -99,6 +99,7 @@ def currencies(snapshot: Snapshot) -> tuple[PnlView, ...]:
 
 GAUGES: Final[tuple[tuple[Metric, Read], ...]] = (
     (core.READY, lambda s: one(s.ready)),
+    (core.JOURNAL_UP, lambda s: one(not s.journal_problem)),
     (core.MODE, lambda s: one_hot(core.MODE.labels[0].values, s.mode)),
     (core.TRADING_STATE, lambda s: one_hot(core.TRADING_STATE.labels[0].values, s.trading_state)),
     (broker.CONNECTED, lambda s: one(s.connection.connected)),

@@ -1,8 +1,9 @@
 """The loop of the money path: decide, make durable, send, tell.
 
 Rules: one event at a time, in the order of arrival, on one thread; what a step causes is queued behind it.
-Nothing is sent before the facts that intend it are in the journal. Whatever raises here ends the service:
-it is restarted, and finds out from the broker where it stands.
+Nothing is sent before the facts that intend it are in the journal; while that is away, cancels and what reduces a
+position leave all the same, and an order that opens one is not sent. Whatever raises here ends the service: it is
+restarted, and finds out from the broker where it stands.
 """
 
 from collections import deque
@@ -10,7 +11,15 @@ from collections.abc import Callable, Sequence
 
 from trader.clock import Clock
 from trader.engine import Engine, Step
-from trader.events import AnyFact, OrdersJournaled, PlaceOrder
+from trader.events import (
+    AnyFact,
+    Command,
+    JournalLostReceived,
+    JournalRestoredReceived,
+    OrderSendFailed,
+    OrdersJournaled,
+    PlaceOrder,
+)
 from trader.gateway.protocol import Gateway
 from trader.journal import Journal
 
@@ -27,8 +36,9 @@ class TradingLoop:
         journal: Journal,
         publish: Callable[[Sequence[AnyFact]], None],
         on_failure: Callable[[], None],
+        *,
+        clock: Clock,
         tap: Callable[[AnyFact], None] | None = None,
-        clock: Clock | None = None,
     ) -> None:
         self.engine = engine
         self.journal = journal
@@ -65,17 +75,33 @@ class TradingLoop:
 
     def take(self, step: Step) -> None:
         """Journal, send, tell."""
-        durable = step.durable()
-        if durable:
-            started_ns = self._clock.monotonic_ns() if self._clock else 0
+        durable, problem = step.durable(), self.journal.problem
+        if durable or problem:
+            started_ns = self._clock.monotonic_ns()
             self.journal.append(durable)
-            if step.commands and self._clock:
+            if step.commands and not self.journal.problem:
                 self._note_journaled(step, started_ns, self._clock.monotonic_ns())
-        if step.commands and self.gateway is not None:
-            for command in step.commands:
-                self.gateway.execute(command)
+        for command in step.commands:
+            self._carry_out(command)
         if step.facts:
             self._publish(step.facts)
+        if self.journal.problem != problem:
+            self._tell_of_journal()
+
+    def _carry_out(self, command: Command) -> None:
+        if self.journal.problem and isinstance(command, PlaceOrder) and not command.approved.reduces:
+            detail = f"the journal is unavailable: {self.journal.problem}"
+            self.post(OrderSendFailed(at=self._clock.now(), order_ref=command.order_ref, detail=detail))
+        elif self.gateway is not None:
+            self.gateway.execute(command)
+
+    def _tell_of_journal(self) -> None:
+        """Tell the engine that the journal is away, or back; only a patient one is."""
+        at, problem = self._clock.now(), self.journal.problem
+        if problem:
+            self.post(JournalLostReceived(at=at, problem=problem, waiting=self.journal.waiting))
+        else:
+            self.post(JournalRestoredReceived(at=at))
 
     def _note_journaled(self, step: Step, started_ns: int, ended_ns: int) -> None:
         """Tell the observers how long the intents of the step's orders took to be durable."""

@@ -41,7 +41,7 @@ from trader.events import (
     TimerElapsed,
 )
 from trader.gateway.ib import IbGateway
-from trader.journal import Journal
+from trader.journal import Journal, JournalUnavailable, PatientJournal
 from trader.lifecycle import Evidence, History, run_id
 from trader.loop import TradingLoop
 from trader.recorder import Recorder
@@ -134,13 +134,13 @@ class Service:
             webhook=self._policy_webhook(),
             otlp_token=_secret(settings.tracing.otlp_token_file),
         )
-        self._journal = Journal.open(settings.journal.url, settings.journal.durability, clock)
+        self._journal = PatientJournal(self._open_journal(), lambda: self._open_journal(may_create=False))
         try:
             history = self._restore()
             self._recorder = self._begin_recording(instruments.values())
             observers = self._observability.observers
             tap = observers.tap("recorder", self._recorder.observe) if self._recorder else None
-            self.loop = TradingLoop(self.engine, self._journal, observers.publish, self._done.set, tap, clock)
+            self.loop = TradingLoop(self.engine, self._journal, observers.publish, self._done.set, clock=clock, tap=tap)
             self._gateway = IbGateway(settings, instruments, clock, self.loop.post)
             self.loop.gateway = self._gateway
             evidence = Evidence(boot_id=host.boot_id(), exit_result=host.exit_record().result, uptime_s=uptime_s())
@@ -149,6 +149,15 @@ class Service:
         except BaseException:
             self._journal.close()
             raise
+
+    def _open_journal(self, may_create: bool = True) -> Journal:
+        wanted = self.settings.journal
+        return Journal.open(wanted.url, wanted.durability, self._clock, may_create)
+
+    def _require_journal(self, lost: str) -> None:
+        """A run begins and ends in the journal, or says that it did not."""
+        if self._journal.problem:
+            raise JournalUnavailable(f"{self._journal.problem}; {lost}")
 
     def _begin_recording(self, instruments: Iterable[Instrument]) -> Recorder | None:
         wanted = self.settings.recorder
@@ -181,6 +190,7 @@ class Service:
     def _begin(self) -> None:
         """The first facts of a run, once nothing can keep it from starting; a raised panic flag is among them."""
         self.loop.take(self.engine.start(self._start_reason, VERSION, self._config_hash, host.boot_id()))
+        self._require_journal("nothing was traded")
         host.forget_exit()
         self._look_for_panic_flag()
 
@@ -245,6 +255,10 @@ class Service:
         clean = self.engine.stopped
         reason = "stopped" if clean else "stopped with orders still working"
         self.loop.take(self.engine.stop(reason, clean))
+        waiting = self._journal.waiting
+        self._require_journal(
+            f"the last {waiting} facts are lost, and the next start asks the broker for what they told"
+        )
 
     async def _close(self) -> None:
         if self._control is not None:

@@ -24,6 +24,9 @@ BUILD_INFO: Final = GROUP.gauge(
 READY: Final = GROUP.gauge(
     "trader_ready", "1 when the service is connected to IB and agrees with it, so that it can trade, else 0."
 )
+JOURNAL_UP: Final = GROUP.gauge(
+    "trader_journal_up", "1 when every fact is in the journal, 0 while facts wait in memory for one that is away."
+)
 MODE: Final = GROUP.gauge(
     "trader_mode", "1 for the mode that the service runs in, 0 for the others.", Label("mode", tuple(TradingMode))
 )

@@ -12,9 +12,15 @@ from trader.engine.core import Step
 from trader.events import (
     AnyFact,
     Approved,
+    CancelAllOrders,
+    CancelOrder,
+    CancelReason,
     DurableFact,
     Intent,
+    JournalLostReceived,
+    JournalRestoredReceived,
     OrderIntended,
+    OrderSendFailed,
     OrdersJournaled,
     OrderTerms,
     PanicRequested,
@@ -33,6 +39,8 @@ EVENT = PanicRequested(at=NOW, source="test")
 
 class Ordering:
     """An engine that orders once an event, and a gateway and a journal that note what came when."""
+
+    problem = ""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -55,7 +63,9 @@ class Ordering:
 
 
 def loop_over(parts: Any, journal: Any = None) -> TradingLoop:
-    loop = TradingLoop(parts, journal or parts, parts.publish, lambda: parts.seen.append("failed"))
+    loop = TradingLoop(
+        parts, journal or parts, parts.publish, lambda: parts.seen.append("failed"), clock=ManualClock(NOW)
+    )
     loop.gateway = parts
     return loop
 
@@ -127,8 +137,72 @@ def test_what_a_step_causes_waits_until_the_step_is_over() -> None:
 def test_the_tap_sees_every_event() -> None:
     parts: Any = Ordering()
     tapped: list[AnyFact] = []
-    loop = TradingLoop(parts, parts, parts.publish, lambda: None, tapped.append)
+    loop = TradingLoop(parts, parts, parts.publish, lambda: None, clock=ManualClock(NOW), tap=tapped.append)
 
     loop.post(EVENT)
 
     assert tapped == [EVENT]
+
+
+class Away(MemoryJournal):
+    """A journal whose ``problem`` after each append is the next of ``problems``."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__()
+        self._problems = list(problems)
+
+    def append(self, facts: Sequence[DurableFact]) -> None:
+        self.problem = self._problems.pop(0) if self._problems else self.problem
+
+
+def test_while_the_journal_is_away_no_entry_leaves_but_what_cancels_or_reduces_does() -> None:
+    parts: Any = Ordering()
+    others = [
+        PlaceOrder(
+            approved=Approved(intent=INTENT, reduces=True), instrument=Instrument("SPY"), order_ref="r2", order_id=2
+        ),
+        CancelOrder(order_ref="r3", order_id=3),
+        CancelAllOrders(reason=CancelReason.PANIC),
+    ]
+    step = parts.process(EVENT)
+    for command in others:
+        step.send(command)
+    posted: list[AnyFact] = []
+    sent: list[Any] = []
+
+    def process(event: AnyFact) -> Step:
+        posted.append(event)
+        return step if event is EVENT else Step(parts)
+
+    parts.process, parts.execute = process, sent.append
+    loop_over(parts, Away("the disk is full")).post(EVENT)
+
+    assert sent == others
+    detail = "the journal is unavailable: the disk is full"
+    assert posted[1] == OrderSendFailed(at=NOW, order_ref="r1", detail=detail)
+
+
+def test_the_engine_is_told_when_the_journal_is_lost_and_when_it_is_back() -> None:
+    parts: Any = Ordering()
+    posted: list[AnyFact] = []
+
+    def process(event: AnyFact) -> Step:
+        posted.append(event)
+        return Ordering().process(event) if event is EVENT else Step(parts)
+
+    parts.process = process
+    loop = loop_over(parts, Away("the disk is full", "the disk is full", ""))
+    for _ in range(2):
+        loop.post(EVENT)
+
+    told = [event for event in posted if isinstance(event, JournalLostReceived | JournalRestoredReceived)]
+    assert told == [JournalLostReceived(at=NOW, problem="the disk is full", waiting=0), JournalRestoredReceived(at=NOW)]
+
+
+def test_an_event_without_facts_finds_the_journal_back() -> None:
+    parts: Any = Ordering()
+    parts.process = lambda event: Step(parts)
+    journal = Away("")
+    journal.problem = "the disk is full"
+    loop_over(parts, journal).post(EVENT)
+    assert journal.problem == ""

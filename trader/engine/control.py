@@ -252,6 +252,8 @@ def _problems(core: Core) -> list[str]:
         problems.append("the gateway is not connected to IB" + _announced(core))
     if link.connected and not link.reconciled:
         problems.append(link.reconcile_problem)
+    if core.journal_problem:
+        problems.append(f"journal unavailable: {core.journal_problem}")
     if core.calendar_problem:
         problems.append(core.calendar_problem)
     return problems

@@ -96,6 +96,7 @@ class Core:
         self.session: Session | None = None
         self.closed_from = self.closed_until = clock.now()
         self.calendar_problem = ""
+        self.journal_problem = ""
         self.panic: FlattenProcedure | None = None
         self.order_count = 0
         self.sent_ns: dict[str, int] = {}

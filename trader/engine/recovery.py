@@ -15,6 +15,8 @@ from trader.events import (
     CancelOrder,
     ExecutionIgnored,
     ExecutionLine,
+    JournalLostReceived,
+    JournalRestoredReceived,
     MismatchFound,
     MismatchKind,
     OrderAdopted,
@@ -77,6 +79,19 @@ def on_upstream_restored(core: Core, step: Step, event: UpstreamRestoredReceived
     if event.data_lost:
         step.send(Resubscribe())
     ask(core, step, f"upstream restored ({event.code})")
+
+
+def on_journal_lost(core: Core, step: Step, event: JournalLostReceived) -> None:
+    core.journal_problem = event.problem
+
+
+def on_journal_restored(core: Core, step: Step, event: JournalRestoredReceived) -> None:
+    """What was sent meanwhile was not written ahead: trade only once the broker agrees with the books again."""
+    core.journal_problem = ""
+    core.link.lose_agreement("not reconciled since the journal was away")
+    core.link.believed_from_ns = core.clock.monotonic_ns()
+    if core.link.connected:
+        ask(core, step, "the journal is back")
 
 
 def on_position(core: Core, step: Step, event: PositionReceived) -> None:

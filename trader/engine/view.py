@@ -74,6 +74,7 @@ def snapshot(core: Core) -> Snapshot:
         session_elapsed_s=core.statistics.session_elapsed_s,
         session_available_s=core.statistics.session_available_s,
         policy=_policy(core),
+        journal_problem=core.journal_problem,
         broker_account=_broker_account(core),
     )
 

@@ -81,6 +81,8 @@ from trader.events.received import (
     HaltRequested,
     HeartbeatMissedReceived,
     HeartbeatReceived,
+    JournalLostReceived,
+    JournalRestoredReceived,
     MarketDataModeReceived,
     MetricsScraped,
     ObserverFailed,
@@ -168,6 +170,8 @@ AnyFact: TypeAlias = (
     | StopRequested
     | ReloadFinished
     | ObserverFailed
+    | JournalLostReceived
+    | JournalRestoredReceived
     | BrokerConnectedReceived
     | BrokerDisconnectedReceived
     | ConnectFailedReceived
@@ -247,6 +251,8 @@ __all__ = [
     "HeartbeatReceived",
     "Intent",
     "IntentRefused",
+    "JournalLostReceived",
+    "JournalRestoredReceived",
     "MaintenanceFinished",
     "MaintenanceKind",
     "MaintenanceOutcome",

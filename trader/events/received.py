@@ -140,6 +140,17 @@ class UpstreamRestoredReceived(Fact, frozen=True, gc=False):
     data_lost: bool
 
 
+class JournalLostReceived(Fact, frozen=True, gc=False):
+    """The journal cannot be written, and why; told again when the reason changes. ``waiting`` facts are in memory."""
+
+    problem: str
+    waiting: int
+
+
+class JournalRestoredReceived(Fact, frozen=True, gc=False):
+    """The journal is written again, and has what it missed."""
+
+
 class FarmChangedReceived(Fact, frozen=True, gc=False):
     farm: str
     connected: bool

@@ -13,10 +13,12 @@ from trader.journal.errors import (
     JournalFull,
     JournalLocked,
     JournalReadOnly,
+    JournalReplaced,
     JournalTooNew,
     JournalUnavailable,
 )
 from trader.journal.memory import MemoryJournal, NullJournal
+from trader.journal.patient import PatientJournal
 
 __all__ = [
     "Durability",
@@ -28,9 +30,11 @@ __all__ = [
     "JournalLocked",
     "JournalReadOnly",
     "JournalReader",
+    "JournalReplaced",
     "JournalTooNew",
     "JournalUnavailable",
     "MemoryJournal",
     "NullJournal",
+    "PatientJournal",
     "require_address",
 ]

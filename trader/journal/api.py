@@ -60,18 +60,28 @@ class JournalReader(ABC):
 
 
 class Journal(JournalReader):
-    """A journal that is written, by one process at a time and from one thread."""
+    """A journal that is written, by one process at a time and from one thread.
+
+    ``problem`` says why ``waiting`` facts that were appended are not durable; empty when all are.
+    """
+
+    problem: str = ""
+    waiting: int = 0
 
     @staticmethod
-    def open(url: str, durability: Durability = "process", clock: Clock | None = None) -> "Journal":
-        """Open or create the journal at ``url`` (``sqlite:///path``, ``sqlite://``, ``postgresql+psycopg://…``).
+    def open(
+        url: str, durability: Durability = "process", clock: Clock | None = None, may_create: bool = True
+    ) -> "Journal":
+        """Open or, unless told not to, create the journal at ``url``.
+
+        Addresses are ``sqlite:///path``, ``sqlite://`` (in memory) and ``postgresql+psycopg://…``.
 
         ``process``: a fact survives any crash of the process once appended, and reaches the disk right after;
         ``power``: ``append`` waits for the disk. Raises JournalError.
         """
         from trader.journal.database import open_journal
 
-        return open_journal(url, durability, clock)
+        return open_journal(url, durability, clock, may_create)
 
     @abstractmethod
     def append(self, facts: Sequence[DurableFact]) -> None:

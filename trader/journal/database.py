@@ -27,7 +27,8 @@ from sqlalchemy.exc import DBAPIError
 from trader.clock import Clock, SystemClock
 from trader.events import DurableFact
 from trader.journal.api import Durability, Journal, JournalReader, NumberedFact
-from trader.journal.backends import Backend, backend_for
+from trader.journal.backend import Backend
+from trader.journal.backends import backend_for
 from trader.journal.codec import from_row, timestamp, to_row
 from trader.journal.errors import JournalDamaged, JournalError, JournalTooNew, JournalUnavailable
 
@@ -107,13 +108,17 @@ class DatabaseJournal(DatabaseReader, Journal):
     def append(self, facts: Sequence[DurableFact]) -> None:
         if not facts:
             return
+        if self._connection.invalidated:
+            # It would connect anew, without the lock.
+            raise JournalUnavailable(f"the connection to the journal {self._backend.where} is lost; open it again")
         first = self._last_sequence + 1
         rows = [to_row(sequence, fact) for sequence, fact in enumerate(facts, start=first)]
         self._backend.require_disk()
         try:
             # One row as a plain dict takes SQLAlchemy's short path, a third faster than a list of one.
-            self._connection.execute(self._insert, rows if len(rows) > 1 else rows[0])
-            self._connection.commit()
+            with self._backend.bounded():
+                self._connection.execute(self._insert, rows if len(rows) > 1 else rows[0])
+                self._connection.commit()
         except DBAPIError as error:
             self._roll_back()
             raise self._backend.explain(error) from error
@@ -127,16 +132,19 @@ class DatabaseJournal(DatabaseReader, Journal):
             raise self._backend.explain(error) from error
 
 
-def open_journal(url: str, durability: Durability = "process", clock: Clock | None = None) -> DatabaseJournal:
+def open_journal(
+    url: str, durability: Durability = "process", clock: Clock | None = None, may_create: bool = True
+) -> DatabaseJournal:
     """Open or create the journal at ``url`` for writing; raises JournalError and leaves no lock behind."""
     backend = backend_for(url)
     try:
-        connection = backend.connect(write=True)
+        connection = backend.connect(write=True, may_create=may_create)
         try:
-            _require_schema(connection, backend, may_be_new=True)
-            backend.prepare(connection, durability)
-            _create(connection, clock or SystemClock())
-            return DatabaseJournal(backend, connection)
+            with backend.bounded():
+                _require_schema(connection, backend, may_create)
+                backend.prepare(connection, durability)
+                _create(connection, clock or SystemClock())
+                return DatabaseJournal(backend, connection)
         except DBAPIError as error:
             connection.close()
             raise backend.explain(error) from error

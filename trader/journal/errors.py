@@ -29,6 +29,10 @@ class JournalUnavailable(JournalError):
     """The journal cannot be reached: a missing file, a bad address, a failing disk."""
 
 
+class JournalReplaced(JournalError):
+    """What was opened again is another journal than the one that was lost."""
+
+
 class JournalAddressError(JournalUnavailable):
     """The setting is no journal's address."""
 
