@@ -81,12 +81,12 @@ class TradingLoop:
             self.journal.append(durable)
             if step.commands and not self.journal.problem:
                 self._note_journaled(step, started_ns, self._clock.monotonic_ns())
+            if self.journal.problem != problem:
+                self._tell_of_journal()
         for command in step.commands:
             self._carry_out(command)
         if step.facts:
             self._publish(step.facts)
-        if self.journal.problem != problem:
-            self._tell_of_journal()
 
     def _carry_out(self, command: Command) -> None:
         if self.journal.problem and isinstance(command, PlaceOrder) and not command.approved.reduces:

@@ -1,6 +1,5 @@
 """What a user gets wrong, or finds broken: one clear sentence, nothing lost, no order sent in doubt."""
 
-import os
 import resource
 import signal
 import sqlite3
@@ -20,6 +19,7 @@ pytestmark = pytest.mark.e2e
 ROWS = "time,symbol,bid,bid_size,ask,ask_size,last,last_size\n2013-10-07T13:30:00Z,SPY,167.5,100,167.6,100,,\n"
 EXIT_UNUSABLE = 2
 EXIT_MISCONFIGURED = 78
+LESS_THAN_A_PAGE = 4_000
 
 
 def trader(rig: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -99,24 +99,32 @@ def test_a_simulator_on_a_port_in_use_says_so(rig: Any) -> None:
     assert f"port {rig.port} on 127.0.0.1 is in use" in second.stderr
 
 
-def test_a_disk_that_refuses_the_journal_ends_the_service_before_the_order(rig: Any) -> None:
+def test_a_disk_that_refuses_the_journal_holds_orders_back_until_it_has_room(rig: Any) -> None:
     rig.configure(strategy={"name": "own_strategies:Turner"}, logging={"level": "ERROR"})
     rig.simulator("--speed", "20")
     service = rig.service()
     rig.wait(lambda s: s.activity.fills >= 2, "some fills")
-    size = os.path.getsize(rig.folder / "state" / "journal.db-wal")
+    _, hard = resource.prlimit(service.pid, resource.RLIMIT_FSIZE)
 
-    resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (size, size))
+    resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (LESS_THAN_A_PAGE, hard))
+    away = rig.wait(lambda s: s.journal_problem, "the journal to be missed")
+    assert away.problems[0].startswith("journal unavailable: ")
+    assert "journal.db cannot be used (disk I/O error); check the path and the disk" in rig.log()
+    count = away.activity.orders_submitted
+    assert rig.wait(lambda s: s.activity.ticks > away.activity.ticks + 20, "ticks").activity.orders_submitted == count
 
-    assert service.wait(30) == EXIT_UNUSABLE
-    assert "journal.db cannot be used (disk I/O error); check the path and the disk" in rig.log().splitlines()[-1]
+    resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    back = rig.wait(lambda s: s.ready and s.activity.orders_submitted > count, "trading once the disk has room")
+    assert back.mismatches == {}
     assert "Traceback" not in rig.log()
+    require_known_orders(rig)
+
+
+def require_known_orders(rig: Any) -> None:
+    """The intent of every order that the broker was ever sent is in the journal."""
     known = {fact.order_ref for fact in rig.facts() if isinstance(fact, OrderIntended)}
     state = rig.broker_state()
     assert {line.order_ref for line in (*state.open_orders, *state.completed_orders, *state.executions)} <= known
-    rig.service()
-    snapshot = rig.wait(lambda s: s.ready, "ready once the disk has room")
-    assert snapshot.mismatches == {}
 
 
 FOOL = """
@@ -160,23 +168,25 @@ def test_a_damaged_row_of_the_journal_is_named_and_nothing_is_traded(rig: Any) -
     assert [line.quantity for line in rig.broker_state().positions] == [Decimal(100)]
 
 
-def test_a_journal_locked_while_it_trades_ends_the_service_before_the_order(rig: Any) -> None:
+def test_a_journal_locked_while_it_trades_holds_orders_back_until_it_is_free(rig: Any) -> None:
     rig.configure(strategy={"name": "own_strategies:Turner"})
     rig.simulator("--speed", "20")
-    service = rig.service()
+    rig.service()
     rig.wait(lambda s: s.activity.fills >= 2, "some fills")
 
     with sqlite3.connect(rig.folder / "state" / "journal.db") as other:
         other.execute("begin immediate")
-        assert service.wait(30) == EXIT_UNUSABLE
+        away = rig.wait(lambda s: s.journal_problem, "the journal to be missed")
+        assert "journal.db is locked by another program; close that program" in away.problems[0]
+        count = rig.wait(lambda s: s.orders_unknown == 0 and s, "no order in doubt").activity.orders_submitted
+        assert (
+            rig.wait(lambda s: s.activity.ticks > away.activity.ticks + 20, "ticks").activity.orders_submitted == count
+        )
         other.rollback()
 
-    assert "journal.db is locked by another program; close that program" in rig.log().splitlines()[-1]
-    known = {fact.order_ref for fact in rig.facts() if isinstance(fact, OrderIntended)}
-    state = rig.broker_state()
-    assert {line.order_ref for line in (*state.open_orders, *state.completed_orders, *state.executions)} <= known
-    rig.service()
-    assert rig.wait(lambda s: s.ready, "ready once it is free").mismatches == {}
+    back = rig.wait(lambda s: s.ready and s.activity.orders_submitted > count, "trading again")
+    assert back.mismatches == {}
+    require_known_orders(rig)
 
 
 def test_an_order_whose_fate_is_not_known_is_found_out_and_not_sent_again(rig: Any) -> None:

@@ -179,7 +179,8 @@ def test_while_the_journal_is_away_no_entry_leaves_but_what_cancels_or_reduces_d
 
     assert sent == others
     detail = "the journal is unavailable: the disk is full"
-    assert posted[1] == OrderSendFailed(at=NOW, order_ref="r1", detail=detail)
+    assert posted[1] == JournalLostReceived(at=NOW, problem="the disk is full", waiting=0)
+    assert posted[2] == OrderSendFailed(at=NOW, order_ref="r1", detail=detail)
 
 
 def test_the_engine_is_told_when_the_journal_is_lost_and_when_it_is_back() -> None:

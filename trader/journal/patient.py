@@ -1,15 +1,16 @@
 """A journal that outlasts the loss of its database: what cannot be written waits in memory, and is written first.
 
-Rules: while ``problem`` is set, nothing that was given since is durable, and its order is kept. A thread opens the
-journal again with growing pauses, so that nobody waits for a server; what it found is taken over by the next
-``append``. A transaction whose end was not heard of is looked for, and not written twice. Where too many facts wait,
-or where another journal came back than the one that was lost, ``append`` raises, and only a new start helps.
+Rules: while ``problem`` is set, not all that was given is durable, and its order is kept. A thread opens the journal
+again with growing pauses and writes what was lost with it, so that the loop waits for nothing; the next ``append``
+takes that journal over and writes the rest. A transaction whose end was not heard of is looked for, and not written
+twice. Where too many facts wait, or where another journal came back than the one that was lost, ``append`` raises, and
+only a new start helps.
 """
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from trader.events import DurableFact
 from trader.journal.api import Journal, NumberedFact
@@ -72,9 +73,9 @@ class PatientJournal(Journal):
             return
         if isinstance(found, JournalError):
             raise found
-        self._journal = found.journal
-        del self._kept[: found.already_written]
-        self._durable += found.already_written
+        self._journal = found
+        del self._kept[: found.last_sequence - self._durable]
+        self._durable, self.waiting = found.last_sequence, len(self._kept)
         try:
             self._journal.append(self._kept)
         except JournalError as error:
@@ -99,20 +100,13 @@ class PatientJournal(Journal):
         self._journal.close()
 
 
-class _Found(NamedTuple):
-    """The journal that was lost, open again, and how many of the facts in doubt it has."""
-
-    journal: Journal
-    already_written: int
-
-
 class _Search:
     """Opens a lost journal again, on a thread of its own; ``found`` ends it, ``problem`` is the last reason why not."""
 
     def __init__(
         self, lost: Journal, reopen: Callable[[], Journal], durable: int, in_doubt: Sequence[DurableFact]
     ) -> None:
-        self.found: _Found | JournalError | None = None
+        self.found: Journal | JournalError | None = None
         self.problem = ""
         self._lost, self._reopen = lost, reopen
         self._durable, self._in_doubt = durable, in_doubt
@@ -123,8 +117,8 @@ class _Search:
     def stop(self) -> None:
         """Search no longer; what was found is closed with it."""
         self._stopping.set()
-        if isinstance(self.found, _Found):
-            self.found.journal.close()
+        if isinstance(self.found, Journal):
+            self.found.close()
 
     def _run(self) -> None:
         self._lost.close()
@@ -140,13 +134,14 @@ class _Search:
                 return
             wait_s = min(wait_s * 2, RETRY_MAX_S)
 
-    def _look(self) -> _Found:
+    def _look(self) -> Journal:
         journal = self._reopen()
         try:
-            return _Found(journal, self._count_written(journal))
+            journal.append(self._in_doubt[self._count_written(journal) :])
         except BaseException:
             journal.close()
             raise
+        return journal
 
     def _count_written(self, journal: Journal) -> int:
         """How many of the facts in doubt are in ``journal``; raises JournalReplaced when it is not the one lost."""

@@ -17,9 +17,13 @@ def fact(number: int) -> OrderIdsReserved:
 
 
 class Store(MemoryJournal):
-    """Facts that outlive their connections. ``fails`` is raised by appending and by opening."""
+    """Facts that outlive their connections. ``fails`` is raised by appending and by opening.
+
+    ``fails_after`` is that from the next append on, ``fails_after_commit`` is raised by it although it has written.
+    """
 
     fails: JournalError | None = None
+    fails_after: JournalError | None = None
     fails_after_commit: JournalError | None = None
     opened = 0
 
@@ -27,6 +31,7 @@ class Store(MemoryJournal):
         if self.fails:
             raise self.fails
         super().append(facts)
+        self.fails, self.fails_after = self.fails_after, None
         if self.fails_after_commit:
             self.fails, self.fails_after_commit = self.fails_after_commit, None
             raise self.fails
@@ -114,13 +119,14 @@ def test_a_journal_that_fails_again_when_it_is_back_is_waited_for_again(store: S
     journal.append([fact(2)])
     first = journal._search
     assert first is not None
-    first._reopen = lambda: store
+    journal.append([fact(3)])
+    store.fails, store.fails_after = None, JournalFull("no room is left again")
     until(journal, lambda: journal._search is not first)
-    assert (journal.problem, journal.waiting) == ("no room is left", 1)
+    assert (journal.problem, journal.waiting, store.numbers) == ("no room is left again", 1, [1, 2])
 
     store.fails = None
     until(journal, lambda: not journal.problem)
-    assert store.numbers == [1, 2]
+    assert store.numbers == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
