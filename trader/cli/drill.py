@@ -1,7 +1,7 @@
 """``trader drill page``: raise every alert on a real stack, see its page arrive, repair, see it resolved.
 
-Rules: ``trader drill emergency`` is in ``drill_emergency.py``. Exit code 0 only when every drill
-paged and resolved within its bounds, 2 when none could be played.
+Rules: the other drills are in ``drill_*.py``, one to a module. Exit code 0 only when every drill paged and resolved
+within its bounds, 2 when none could be played.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trader.cli.drill_emergency import emergency
+from trader.cli.drill_kills import kills
 from trader.cli.plumbing import EXIT_FAILED, EXIT_UNUSABLE, JsonOption, fail
 from trader.drills.model import DrillResult
 
@@ -35,6 +36,7 @@ drills = typer.Typer(no_args_is_help=True, help="Practise what has to work when 
 def register(parent: typer.Typer) -> None:
     """Add ``trader drill`` to the command line."""
     drills.command("emergency")(emergency)
+    drills.command("kills")(kills)
     parent.add_typer(drills, name="drill")
 
 

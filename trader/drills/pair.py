@@ -95,7 +95,7 @@ class Pair:
 
     # -- running
 
-    async def start(self) -> None:
+    async def start(self, faults: Config | None = None) -> None:
         """A connected service that is ready and holds nothing; raises DrillError, StackError."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if len(str(self.socket)) > SOCKET_MAX_CHARACTERS:
@@ -103,7 +103,7 @@ class Pair:
         self.steer()
         self.configure()
         require_isolated(self.settings(), self.live, self.folder, self._runtime)
-        await self.start_simulator()
+        await self.start_simulator(faults)
         await self.start_service()
         await self.until(lambda snapshot: snapshot.ready, "the service to be ready")
 
@@ -119,6 +119,18 @@ class Pair:
     async def start_service(self) -> None:
         """Start the service; it has written its first metrics when this returns."""
         await self._service.start()
+
+    async def launch_service(self) -> None:
+        """Start the service without waiting for anything."""
+        await self._service.launch()
+
+    @property
+    def service_runs(self) -> bool:
+        return self._service.pid is not None
+
+    def service_log_end(self) -> str:
+        """The last lines that the service wrote."""
+        return self._service.log_end()
 
     async def kill_service(self) -> None:
         """End the service as a crash would."""
@@ -198,6 +210,11 @@ class Pair:
         part = self.folder / "steering.part"
         part.write_text(json.dumps(self._steering))
         part.replace(self.folder / "steering.json")
+
+    @property
+    def gateway_port(self) -> int:
+        """Where the simulated gateway listens."""
+        return self._gateway_port
 
     @property
     def panic_flag(self) -> Path:

@@ -18,7 +18,7 @@ FILE_MAX_BYTES: Final = 10_000
 
 
 class Steering(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``quantity`` is wanted in the first symbol. Every ``slow_every``-th decision takes ``slow_s`` longer.
+    """``quantity`` is wanted in every symbol. Every ``slow_every``-th decision takes ``slow_s`` longer.
 
     With ``turn_every`` it is wanted for so many decisions, then nothing for as many, and so on.
     """
@@ -31,13 +31,13 @@ class Steering(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Steered:
-    """Wants what ``file`` says; ``symbol`` is what it trades."""
+    """Wants what ``file`` says; ``symbol`` is what it trades, or several with commas between them."""
 
     name = "steered"
 
     def __init__(self, file: str, symbol: str = "SPY") -> None:
         self._file = Path(file)
-        self._symbol = symbol
+        self._symbols = tuple(symbol.split(","))
         self._steering = Steering()
         self._changed_ns = 0
         self._decisions = 0
@@ -52,7 +52,8 @@ class Steered:
         if steering.slow_s and self._decisions % steering.slow_every == 0:
             time.sleep(steering.slow_s)
         rests = bool(steering.turn_every) and self._decisions // steering.turn_every % 2 == 1
-        return [Target(self._symbol, Decimal(0 if rests else steering.quantity), "the drill wants it")]
+        wanted = Decimal(0 if rests else steering.quantity)
+        return [Target(symbol, wanted, "the drill wants it") for symbol in self._symbols]
 
     def on_schedule(self, view: MarketView) -> Iterable[Target]:
         """Nothing is scheduled."""

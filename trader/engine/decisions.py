@@ -93,8 +93,8 @@ def _ask(core: Core, step: Step, symbol: str, decide: Callable[[], Iterable[Targ
     took_s = (core.clock.monotonic_ns() - began_ns) / NANOSECONDS_PER_SECOND
     limit_s = core.settings.strategy.decision_time_max_s
     if took_s > limit_s:
-        error = f"a decision took {took_s:.2f} s and may take {limit_s:g} s (strategy.decision_time_max_s)"
-        suspend_strategy(core, step, symbol, error)
+        problem = f"a decision took {took_s:.2f} s and may take {limit_s:g} s (strategy.decision_time_max_s)"
+        suspend_strategy(core, step, symbol, problem)
         return None
     return targets
 
@@ -309,7 +309,6 @@ def place(core: Core, step: Step, approved: Approved, instrument: Instrument, ri
     order_ref = _order_ref(core, core.order_count)
     order_id = core.orders.next_order_id
     now = core.now()
-    core.recent_orders.append(now)
     step.emit(OrderIntended(at=now, order_ref=order_ref, order_id=order_id, approved=approved, risk_ns=risk_ns))
     step.send(PlaceOrder(approved=approved, instrument=instrument, order_ref=order_ref, order_id=order_id))
     return order_ref
@@ -338,5 +337,5 @@ def risk_context(core: Core, symbol: str) -> risk.RiskContext:
 
 
 def orders_last_minute(core: Core) -> int:
-    minute_ago = core.now() - timedelta(minutes=1)
-    return sum(1 for at in core.recent_orders if at > minute_ago)
+    minute_ago_ns = core.clock.monotonic_ns() - 60 * NANOSECONDS_PER_SECOND
+    return sum(1 for at_ns in core.recent_orders_ns if at_ns > minute_ago_ns)

@@ -73,6 +73,10 @@ class Child:
             await self.stop()
             raise
 
+    async def launch(self) -> None:
+        """Start the program and do not wait for it; ``pid`` says whether it still runs."""
+        self._process = await self._spawn()
+
     async def run(self, timeout_s: float) -> int | None:
         """Run a program that ends by itself: its exit code, or None when it had to be ended after ``timeout_s``."""
         self._process = await self._spawn()
