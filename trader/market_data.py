@@ -82,7 +82,8 @@ class MarketData:
     def is_stale(self, symbol: str, now: datetime) -> bool:
         """Whether the instrument has no quote young enough to trade on."""
         quote = self.quotes.get(symbol)
-        return quote is None or now - quote.at > timedelta(seconds=self.settings.stale_after_s)
+        # Far ahead is as bad as far behind: it would stay fresh until its time has come.
+        return quote is None or abs(now - quote.at) > timedelta(seconds=self.settings.stale_after_s)
 
     def mark(self, symbol: str, tick_size: Decimal) -> Decimal | None:
         """The mid price, to a tenth of a tick; None when there is no good quote."""

@@ -18,6 +18,11 @@ def quote(bid: float, ask: float, symbol: str = "AAPL", at: datetime = NOW) -> Q
     return Quote(symbol, bid, 1.0, ask, 1.0, at)
 
 
+def test_a_quote_from_the_future_does_not_stay_fresh_for_ever(data: MarketData) -> None:
+    data.accept(quote(100.0, 100.1, at=NOW + timedelta(hours=1)))
+    assert data.is_stale("AAPL", NOW)
+
+
 @pytest.fixture
 def data() -> MarketData:
     return MarketData(MarketDataSettings(stale_after_s=15, outlier_ratio=0.2))

@@ -9,7 +9,7 @@ is compared, not parsed, until it is needed.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Final
 
@@ -58,6 +58,8 @@ MODES: Final = {
     "4": MarketDataMode.DELAYED,
 }
 UNSET_FROM: Final = 1e300
+# A quote may come late, but not before it was made; the rest is how far clocks of a fast simulated day differ.
+AHEAD_MAX: Final = timedelta(days=1)
 
 
 class QuoteBook:
@@ -192,10 +194,13 @@ class QuoteStream:
         book = self._books.get(fields[1])
         if book is None or fields[2] != "3":
             return
-        book.bid, book.ask = float(fields[4]), float(fields[5])
-        book.bid_size, book.ask_size = float(fields[6]), float(fields[7])
+        quoted_at = datetime.fromtimestamp(int(fields[3]), UTC)
+        if quoted_at - self._at > AHEAD_MAX:
+            raise ValueError(f"a quote of {quoted_at} comes before it was made")
+        bid, ask, bid_size, ask_size = (float(field) for field in fields[4:8])
+        book.bid, book.ask, book.bid_size, book.ask_size = bid, ask, bid_size, ask_size
         book.pending = BID | ASK
-        self._flush(book, datetime.fromtimestamp(int(fields[3]), UTC))
+        self._flush(book, quoted_at)
 
     def mode(self, fields: list[str]) -> None:
         """marketDataType: kind, version, request, type."""

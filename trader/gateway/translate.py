@@ -15,9 +15,15 @@ import msgspec
 from trader.contracts import ZERO, Side
 from trader.events import BrokerOrderStatus, CommissionLine, OrderStatusReceived
 
-# An unset double is 1.7976931348623157E308 on the wire; nothing real comes near.
-UNSET_FROM: Final = Decimal("1e300")
+# An unset double is 1.7976931348623157E308 on the wire, an unset decimal 2**127 - 1; nothing real comes near either.
+UNSET_FROM: Final = Decimal("1e15")
+# What is finer is the noise of somebody's float. With the limit above, sums of amounts stay exact.
+FINEST: Final = Decimal("1e-12")
 UNSET_INTEGER: Final = 2**31 - 1
+INTEGER_MAX: Final = 2**63 - 1
+NAME_MAX_CHARACTERS: Final = 256
+SHOWN_MAX_CHARACTERS: Final = 80
+SHOWN_MAX_FIELDS: Final = 32
 # Some gateways report a commission of −1 while they do not know it yet.
 COMMISSION_UNKNOWN: Final = Decimal(-1)
 
@@ -64,13 +70,13 @@ def contract_text(fields: list[str]) -> ContractText:
     con_id, symbol, kind, expiry, _strike, _right, multiplier, exchange, currency, local_symbol, _class = fields
     return ContractText(
         con_id=whole(con_id),
-        symbol=symbol,
+        symbol=name(symbol),
         security_type=kind,
-        expiry=expiry.split(" ")[0],
+        expiry=name(expiry).split(" ")[0],
         multiplier=multiplier,
-        exchange=exchange,
-        currency=currency,
-        local_symbol=local_symbol,
+        exchange=name(exchange),
+        currency=name(currency),
+        local_symbol=name(local_symbol),
     )
 
 
@@ -78,13 +84,15 @@ def amount(text: str) -> Decimal | None:
     """A price or quantity; None when it is empty, unset, NaN or infinite."""
     if not text:
         return None
+    if not is_plain(text):
+        raise Untranslatable(f"{shown(text)} is not a number")
     try:
         value = Decimal(text)
     except InvalidOperation:
-        raise Untranslatable(f"{text!r} is not a number") from None
+        raise Untranslatable(f"{shown(text)} is not a number") from None
     if not value.is_finite() or abs(value) >= UNSET_FROM:
         return None
-    return tidy(value)
+    return tidy(value if value.as_tuple().exponent >= -12 else value.quantize(FINEST))  # type: ignore[operator]
 
 
 def amount_of_float(value: float | Decimal | None) -> Decimal | None:
@@ -96,7 +104,15 @@ def required(text: str, what: str) -> Decimal:
     """An amount without which the message means nothing."""
     value = amount(text)
     if value is None:
-        raise Untranslatable(f"{what} is {text!r}")
+        raise Untranslatable(f"{what} is {shown(text)}")
+    return value
+
+
+def not_negative(text: str, what: str) -> Decimal:
+    """A quantity that has a side of its own, so that a sign would turn it round."""
+    value = required(text, what)
+    if value < 0:
+        raise Untranslatable(f"{what} is {shown(text)}")
     return value
 
 
@@ -110,17 +126,61 @@ def whole(text: str) -> int:
     """An id; 0 when empty or unset (executions of manual orders carry an unset order id)."""
     if not text:
         return 0
+    value = integer(text)
+    return 0 if value == UNSET_INTEGER else value
+
+
+def order_id(text: str) -> int:
+    """The same for an order's id, which has 32 bits: one that is beyond would use up all that are left."""
+    return checked_order_id(whole(text))
+
+
+def checked_order_id(value: int) -> int:
+    if abs(value) > UNSET_INTEGER:
+        raise Untranslatable(f"{shown(str(value))} is not an order id")
+    return value
+
+
+def integer(text: str) -> int:
+    """A whole number of at most 64 bits."""
+    if not is_plain(text) or len(text) > 20:
+        raise Untranslatable(f"{shown(text)} is not a whole number")
     try:
         value = int(text)
     except ValueError:
-        raise Untranslatable(f"{text!r} is not a whole number") from None
-    return 0 if value == UNSET_INTEGER else value
+        raise Untranslatable(f"{shown(text)} is not a whole number") from None
+    if abs(value) > INTEGER_MAX:
+        raise Untranslatable(f"{shown(text)} is not a whole number")
+    return value
+
+
+def is_plain(text: str) -> bool:
+    """Whether a number is written as the broker writes it; Python would also take 1_000 and other scripts' digits."""
+    return text.isascii() and "_" not in text
+
+
+def name(text: str) -> str:
+    """A name or an id that will be kept; what is longer than any is none."""
+    if len(text) > NAME_MAX_CHARACTERS:
+        raise Untranslatable(f"{shown(text)} is too long for a name ({len(text)} characters)")
+    return text
+
+
+def shown(text: str) -> str:
+    """``text`` as a sentence quotes it: shortened, so that a message cannot flood the log."""
+    return repr(text if len(text) <= SHOWN_MAX_CHARACTERS else f"{text[:SHOWN_MAX_CHARACTERS]}…")
+
+
+def shown_fields(fields: list[str]) -> str:
+    """The beginning of a message as a sentence quotes it."""
+    listed = ", ".join(shown(field) for field in fields[:SHOWN_MAX_FIELDS])
+    return f"[{listed}, …]" if len(fields) > SHOWN_MAX_FIELDS else f"[{listed}]"
 
 
 def side(text: str) -> Side:
     found = SIDES.get(text)
     if found is None:
-        raise Untranslatable(f"{text!r} is not a side")
+        raise Untranslatable(f"{shown(text)} is not a side")
     return found
 
 
@@ -128,7 +188,7 @@ def order_status(text: str) -> BrokerOrderStatus:
     try:
         return BrokerOrderStatus(text)
     except ValueError:
-        raise Untranslatable(f"{text!r} is not an order status") from None
+        raise Untranslatable(f"{shown(text)} is not an order status") from None
 
 
 def zone(name: str) -> tzinfo:
@@ -136,7 +196,7 @@ def zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(ABBREVIATED_ZONES.get(name, name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise Untranslatable(f"{name!r} is not a time zone") from None
+        raise Untranslatable(f"{shown(name)} is not a time zone") from None
 
 
 def handshake_zone(text: str) -> tzinfo | None:
@@ -164,26 +224,36 @@ def execution_time(text: str, server_zone: tzinfo | None) -> datetime:
             return datetime.fromtimestamp(int(text), UTC)
         moment = datetime.strptime(" ".join(parts[:2]), "%Y%m%d %H:%M:%S")  # noqa: DTZ007 - its zone follows
     except (ValueError, OverflowError, OSError):
-        raise Untranslatable(f"{text!r} is not an execution's time") from None
+        raise Untranslatable(f"{shown(text)} is not an execution's time") from None
     named = zone(" ".join(parts[2:])) if len(parts) > 2 else server_zone
     if named is None:
-        raise Untranslatable(f"{text!r} names no time zone, and the gateway named none")
-    return moment.replace(tzinfo=named).astimezone(UTC)
+        raise Untranslatable(f"{shown(text)} names no time zone, and the gateway named none")
+    try:
+        return moment.replace(tzinfo=named).astimezone(UTC)
+    except OverflowError:  # within a day of the first or the last year there is
+        raise Untranslatable(f"{shown(text)} is not an execution's time") from None
 
 
 def status_fact(fields: list[str], at: datetime, received_ns: int) -> OrderStatusReceived:
     """An order status from its message: kind, orderId, status, filled, remaining, avg, permId, …"""
     return OrderStatusReceived(
         at=at,
-        order_id=whole(fields[1]),
+        order_id=order_id(fields[1]),
         perm_id=whole(fields[6]),
         client_id=whole(fields[9]),
         status=order_status(fields[2]),
-        filled=amount(fields[3]) or ZERO,
-        remaining=amount(fields[4]) or ZERO,
-        why_held=fields[10] if len(fields) > 10 else "",
+        filled=_not_negative_or_unset(fields[3], "the filled quantity"),
+        remaining=_not_negative_or_unset(fields[4], "the remaining quantity"),
+        why_held=name(fields[10]) if len(fields) > 10 else "",
         received_ns=received_ns,
     )
+
+
+def _not_negative_or_unset(text: str, what: str) -> Decimal:
+    value = amount(text) or ZERO
+    if value < 0:
+        raise Untranslatable(f"{what} is {shown(text)}")
+    return value
 
 
 def commission_line(fields: list[str]) -> CommissionLine:
@@ -193,5 +263,7 @@ def commission_line(fields: list[str]) -> CommissionLine:
     """
     value = amount(fields[3])
     if value is None or value == COMMISSION_UNKNOWN:
-        raise Untranslatable(f"the commission of {fields[2]} is {fields[3]!r}, which is not known yet")
-    return CommissionLine(exec_id=fields[2], amount=value, currency=fields[4], realized_pnl=amount(fields[5]))
+        raise Untranslatable(f"the commission of {shown(fields[2])} is {shown(fields[3])}, which is not known yet")
+    return CommissionLine(
+        exec_id=name(fields[2]), amount=value, currency=name(fields[4]), realized_pnl=amount(fields[5])
+    )

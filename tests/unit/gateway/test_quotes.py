@@ -195,3 +195,13 @@ def test_the_first_price_of_a_subscription_confirms_it_once() -> None:
 
 def test_other_kinds_of_ticks_are_ignored() -> None:
     assert Stream().batch(("9", "10.00", "0"), ("8", "1000"), ("6", "11", "0")) == []
+
+
+def test_a_quote_that_comes_before_it_was_made_is_none() -> None:
+    stream = Stream()
+    stream.stream.begin(AT, 42)
+    fields = ["99", str(REQUEST), "3", "4102444800", "10.0", "10.1", "100", "100", "0"]
+    with pytest.raises(ValueError, match="comes before it was made"):
+        stream.stream.bid_ask(fields)
+    stream.stream.end()
+    assert not prices(stream.facts)

@@ -162,3 +162,44 @@ def test_a_rebate_is_a_negative_commission() -> None:
 )
 def test_a_side_is_known_by_both_its_words(text: str, side: Side) -> None:
     assert translate.side(text) is side
+
+
+@pytest.mark.parametrize("text", ["1_000", "٣", "²", "0x10", "1e", "--1"])
+def test_a_number_is_only_what_the_broker_would_write(text: str) -> None:
+    with pytest.raises(Untranslatable):
+        translate.amount(text)
+    with pytest.raises(Untranslatable):
+        translate.whole(text)
+
+
+@pytest.mark.parametrize("text", ["170141183460469231731687303715884105727", "1e299", "-1e15"])
+def test_what_nothing_real_comes_near_is_not_set(text: str) -> None:
+    assert translate.amount(text) is None
+
+
+def test_the_noise_of_a_float_is_cut_so_that_sums_stay_exact() -> None:
+    assert translate.amount("0.1000000000000000055511151231257827") == Decimal("0.1")
+
+
+@pytest.mark.parametrize("text", ["9223372036854775808", "9" * 5_000])
+def test_an_id_has_at_most_64_bits_because_nothing_larger_can_be_kept(text: str) -> None:
+    with pytest.raises(Untranslatable, match="is not a whole number"):
+        translate.whole(text)
+
+
+def test_an_order_id_that_would_use_up_all_others_is_refused() -> None:
+    assert translate.order_id("2147483646") == 2147483646
+    with pytest.raises(Untranslatable, match="'2147483648' is not an order id"):
+        translate.order_id("2147483648")
+
+
+def test_what_cannot_be_understood_is_quoted_in_short() -> None:
+    with pytest.raises(Untranslatable) as refused:
+        translate.amount("x" * 100_000)
+    assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize("text", ["00010101 00:00:00 Asia/Tokyo", "99991231 23:59:59 US/Pacific"])
+def test_a_time_at_the_end_of_the_calendar_is_refused_like_any_other_nonsense(text: str) -> None:
+    with pytest.raises(Untranslatable, match="is not an execution's time"):
+        translate.execution_time(text, None)

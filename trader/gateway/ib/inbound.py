@@ -69,6 +69,8 @@ ROW_OF: Final = {
 }
 EXECUTION: Final = "11"
 FILLED_KNOWN_MAX: Final = 4_096
+ERROR_TEXT_MAX_CHARACTERS: Final = 2_000
+LATEST_SERVER_TIME_S: Final = 253_402_300_799  # the end of the year 9999
 
 OnError = Callable[[int, int, str], None]
 
@@ -115,7 +117,7 @@ class Inbound:
             "6": self._account_value,
             "10": self._decoder.contractDetails,
             "11": self._execution,
-            "49": lambda fields: on_server_time(int(fields[2])),
+            "49": lambda fields: on_server_time(_server_time_s(fields[2])),
             "52": lambda fields: requests.end(int(fields[2])),
             "53": lambda _: requests.end(RequestKind.OPEN_ORDERS),
             "54": lambda _: requests.end(RequestKind.ACCOUNT),
@@ -151,13 +153,21 @@ class Inbound:
         handler = self._handlers.get(kind)
         if handler is None:
             if kind not in IGNORED:
-                self._failed(kind, f"no message of this kind is known: {fields[:8]}")
+                self._failed(kind, f"no message of this kind is known: {translate.shown_fields(fields[:8])}")
             return
         try:
             handler(fields)
         except (Untranslatable, ValueError, IndexError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
-            self._failed(kind, f"{error} in {fields[:32]}")
-            self._spoil(kind, fields, str(error))
+            reason = str(error)[:ERROR_TEXT_MAX_CHARACTERS]
+            self._failed(kind, f"{reason} in {translate.shown_fields(fields)}")
+            self._spoil(kind, fields, reason)
+
+    def overlong(self, fields: list[str], length: int) -> None:
+        """A message longer than any that is understood, of which only the first ``fields`` were looked at."""
+        kind = fields[0] if fields else ""
+        detail = f"a message of {length} bytes is longer than any that is known"
+        self._failed(kind, f"{detail}: {translate.shown_fields(fields[:8])}")
+        self._spoil(kind, fields, detail)
 
     # -- handlers
 
@@ -170,7 +180,8 @@ class Inbound:
         self._quotes.mode(fields)
 
     def _error(self, fields: list[str]) -> None:
-        self._on_error(int(fields[2]), int(fields[3]), fields[4])
+        text = fields[4][:ERROR_TEXT_MAX_CHARACTERS]
+        self._on_error(translate.integer(fields[2]), translate.integer(fields[3]), text)
 
     def _order_status(self, fields: list[str]) -> None:
         fact = translate.status_fact(fields, self.now, self.now_ns)
@@ -202,14 +213,14 @@ class Inbound:
         if self._is_foreign(fields[16]):
             return
         line = ExecutionLine(
-            exec_id=fields[14],
-            order_id=translate.whole(fields[2]),
+            exec_id=translate.name(fields[14]),
+            order_id=translate.order_id(fields[2]),
             perm_id=translate.whole(fields[21]),
             client_id=translate.whole(fields[22]),
-            order_ref=fields[26],
+            order_ref=translate.name(fields[26]),
             instrument=self._index.resolve(translate.contract_text(fields[3:14])),
             side=translate.side(fields[18]),
-            quantity=translate.required(fields[19], "the quantity"),
+            quantity=translate.not_negative(fields[19], "the quantity"),
             price=translate.required(fields[20], "the price"),
             executed_at=self._executed_at(fields),
         )
@@ -246,8 +257,9 @@ class Inbound:
     def _account_value(self, fields: list[str]) -> None:
         if self._is_foreign(fields[5] if len(fields) > 5 else ""):
             return
-        self._on_account_value(fields[2], fields[3])
-        self._values.append(AccountValue(tag=fields[2], value=fields[3], currency=fields[4]))
+        tag, value, currency = (translate.name(field) for field in fields[2:5])
+        self._on_account_value(tag, value)
+        self._values.append(AccountValue(tag=tag, value=value, currency=currency))
 
     # -- helpers
 
@@ -278,13 +290,20 @@ class Inbound:
         if answer is None and kind in ("10", EXECUTION):
             # Before version 164 ib_async's decoder takes the first field off, so the id is the second in both.
             text = "".join(fields[1:2])
-            answer = int(text) if text.lstrip("-").isdigit() else None
+            answer = int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else None
         if answer is not None:
             self._requests.spoil(answer, f"a row could not be understood: {detail}")
 
     def _failed(self, kind: str, detail: str) -> None:
-        name = NAMES.get(kind, f"message_{kind}" if kind.isdigit() and len(kind) <= 3 else "unknown")
+        name = NAMES.get(kind, f"message_{kind}" if kind.isascii() and kind.isdigit() and len(kind) <= 3 else "unknown")
         self._deliver(DecodeFailed(at=self.now, message_kind=name, detail=detail, critical=kind == EXECUTION))
+
+
+def _server_time_s(text: str) -> int:
+    seconds = translate.integer(text)
+    if not 0 < seconds <= LATEST_SERVER_TIME_S:
+        raise Untranslatable(f"{translate.shown(text)} is not a time")
+    return seconds
 
 
 def _order_key(client_id: int, order_id: int, perm_id: int) -> tuple[int, int]:

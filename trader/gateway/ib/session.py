@@ -270,6 +270,9 @@ class Session:
     def message(self, fields: list[str]) -> None:
         self._inbound.message(fields)
 
+    def overlong(self, fields: list[str], length: int) -> None:
+        self._inbound.overlong(fields, length)
+
     def batch_ended(self) -> None:
         self._simulated.settle()
         self._inbound.batch_ended()

@@ -54,14 +54,14 @@ def order_of(terms: OrderTerms, order_ref: str, account: str) -> Order:
 
 def contract_text_of(contract: Contract) -> ContractText:
     return ContractText(
-        con_id=contract.conId,
-        symbol=contract.symbol,
+        con_id=_id(contract.conId),
+        symbol=translate.name(contract.symbol),
         security_type=contract.secType,
-        expiry=contract.lastTradeDateOrContractMonth.split(" ")[0],
+        expiry=translate.name(contract.lastTradeDateOrContractMonth).split(" ")[0],
         multiplier=contract.multiplier,
-        exchange=contract.exchange,
-        currency=contract.currency,
-        local_symbol=contract.localSymbol,
+        exchange=translate.name(contract.exchange),
+        currency=translate.name(contract.currency),
+        local_symbol=translate.name(contract.localSymbol),
     )
 
 
@@ -70,14 +70,14 @@ def order_line(
 ) -> OrderLine:
     """An order as the broker describes it; ``filled`` comes from elsewhere, its description has no such field."""
     quantity = translate.amount_of_float(order.totalQuantity)
-    if quantity is None:
-        raise Untranslatable(f"the quantity of order {order.orderId} (permId {order.permId}) is not set")
+    if quantity is None or quantity < 0:
+        raise Untranslatable(f"the quantity of an order is {order.totalQuantity!r:.80}")
     status = translate.order_status(state.status)
     return OrderLine(
-        order_id=_id(order.orderId),
+        order_id=translate.checked_order_id(_id(order.orderId)),
         perm_id=_id(order.permId),
         client_id=_id(order.clientId),
-        order_ref=order.orderRef,
+        order_ref=translate.name(order.orderRef),
         symbol=index.resolve(contract_text_of(contract)).symbol,
         side=translate.side(order.action),
         quantity=quantity,
@@ -89,7 +89,7 @@ def order_line(
 
 def completed_line(contract: Contract, order: Order, state: OrderState, index: InstrumentIndex) -> OrderLine:
     """A completed order. Its total quantity may be given as 0, and then what was filled is all that is known."""
-    filled = translate.amount_of_float(order.filledQuantity) or ZERO
+    filled = max(translate.amount_of_float(order.filledQuantity) or ZERO, ZERO)
     if not order.totalQuantity and filled:
         order.totalQuantity = float(filled)
     return order_line(contract, order, state, filled, index)
@@ -110,4 +110,6 @@ def _plain(value: Decimal) -> str:
 
 
 def _id(value: int) -> int:
+    if abs(value) > translate.INTEGER_MAX:
+        raise Untranslatable(f"{translate.shown(str(value))} is not an id")
     return 0 if value == translate.UNSET_INTEGER else value

@@ -4,7 +4,6 @@ Rules: the first telling anchors the service's clock, later ones correct it when
 message's way can explain, so that it does not jitter. A clock that cannot be anchored is left alone.
 """
 
-import math
 from datetime import datetime
 from typing import Final
 
@@ -12,6 +11,9 @@ from trader.clock import AnchoredClock, Clock, require_aware
 from trader.gateway.accounts import SIMULATOR_SPEED, SIMULATOR_TIME
 
 TOLERANCE_S: Final = 0.1
+# As fast as a simulated gateway goes, and any day that may have been recorded: beyond them a clock would overflow.
+SPEED_MAX: Final = 1_000_000
+YEARS: Final = range(1900, 2200)
 
 
 class SimulatedTime:
@@ -29,11 +31,13 @@ class SimulatedTime:
             self.seen = True
             moment = datetime.fromisoformat(value)
             require_aware(moment)
+            if moment.year not in YEARS:
+                raise ValueError(f"a clock cannot be set to {value}")
             self._moment = moment
         elif tag == SIMULATOR_SPEED:
             self.seen = True
             speed = float(value)
-            if not 0 < speed < math.inf:
+            if not 0 < speed <= SPEED_MAX:
                 raise ValueError(f"a clock cannot run at a speed of {value}")
             self._speed = speed
 

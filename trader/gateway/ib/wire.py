@@ -18,9 +18,13 @@ from trader.events import DisconnectReason
 from trader.gateway import codes
 from trader.gateway.link import LinkFailure
 from trader.gateway.timers import Timers
-from trader.gateway.translate import handshake_zone
+from trader.gateway.translate import handshake_zone, shown_fields
 
 FRAME_MAX_BYTES: Final = 16_777_215
+# The protocol allows longer messages, but nothing that is asked for here comes near; they are told of, not taken apart.
+MESSAGE_MAX_BYTES: Final = 65_536
+OVERLONG_HEAD_BYTES: Final = 512
+ORDER_ID_MAX: Final = 2**31 - 1
 LENGTH: Final = struct.Struct(">I")
 NEXT_VALID_ID: Final = "9"
 MANAGED_ACCOUNTS: Final = "15"
@@ -42,6 +46,8 @@ class Listener(Protocol):
     def batch_began(self) -> None: ...
 
     def message(self, fields: list[str]) -> None: ...
+
+    def overlong(self, fields: list[str], length: int) -> None: ...
 
     def batch_ended(self) -> None: ...
 
@@ -168,13 +174,18 @@ class Wire(asyncio.Protocol):
                 break
             if stop > available:
                 break
-            fields = buffer[position + LENGTH.size : stop].decode(errors="backslashreplace").split("\0")
+            head = stop if length <= MESSAGE_MAX_BYTES else position + LENGTH.size + OVERLONG_HEAD_BYTES
+            fields = buffer[position + LENGTH.size : head].decode(errors="backslashreplace").split("\0")
             fields.pop()
             position = stop
-            if self._greeting is None:
+            if head != stop:
+                self._listener.overlong(fields, length)
+            elif self._greeting is None:
                 self._listener.message(fields)
             else:
                 self._greet(fields)
+                if self._refused():
+                    break  # what comes after it is not heard any more
         del buffer[:position]
 
     # -- the handshake
@@ -186,27 +197,30 @@ class Wire(asyncio.Protocol):
         kind = fields[0] if fields else ""
         try:
             if kind == NEXT_VALID_ID:
-                self._next_valid_id = int(fields[2])
+                self._next_valid_id = _order_id(fields[2])
             elif kind == MANAGED_ACCOUNTS:
                 self._accounts = tuple(name for name in fields[2].split(",") if name)
             elif kind == ERROR and int(fields[3]) == codes.CLIENT_ID_IN_USE:
                 self._refuse(
-                    LinkFailure(DisconnectReason.CLIENT_ID_BUSY, f"client id {self._client_id} is in use: {fields[4]}")
+                    LinkFailure(
+                        DisconnectReason.CLIENT_ID_BUSY, f"client id {self._client_id} is in use: {fields[4][:200]}"
+                    )
                 )
         except (IndexError, ValueError):
-            self._not_a_gateway(f"the message {fields[:6]}")
+            self._not_a_gateway(f"the message {shown_fields(fields[:6])}")
             return
         self._listener.message(fields)
         self._finish_greeting()
 
     def _take_version(self, fields: list[str]) -> None:
-        if len(fields) != 2 or not fields[0].isdigit():
-            self._not_a_gateway(f"the answer {fields[:3]}")
+        if len(fields) != 2 or not _is_version(fields[0]):
+            self._not_a_gateway(f"the answer {shown_fields(fields[:3])}")
             return
-        self.server_version = int(fields[0])
-        if not Client.MinClientVersion <= self.server_version <= Client.MaxClientVersion:
-            self._not_a_gateway(f"version {self.server_version} of the protocol")
+        version = int(fields[0])
+        if not Client.MinClientVersion <= version <= Client.MaxClientVersion:
+            self._not_a_gateway(f"version {version} of the protocol")
             return
+        self.server_version = version
         self._zone = handshake_zone(fields[1])
         self.encoder.clientId = self._client_id
         self.encoder.startApi()
@@ -240,6 +254,9 @@ class Wire(asyncio.Protocol):
         if self._greeting is not None and not self._greeting.done():
             self._greeting.set_exception(failure)
 
+    def _refused(self) -> bool:
+        return self._greeting is not None and self._greeting.done()
+
     def _write_raw(self, data: bytes) -> None:
         if self._transport is not None:
             self._transport.write(data)
@@ -247,3 +264,15 @@ class Wire(asyncio.Protocol):
     @staticmethod
     def _framed(payload: bytes) -> bytes:
         return LENGTH.pack(len(payload)) + payload
+
+
+def _is_version(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 9
+
+
+def _order_id(text: str) -> int:
+    """The next valid order id; ValueError when it is none, because no id below it could ever be used again."""
+    value = int(text)
+    if value > ORDER_ID_MAX:
+        raise ValueError(f"{value} is not an order id")
+    return value

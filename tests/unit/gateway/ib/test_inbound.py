@@ -253,3 +253,48 @@ def test_facts_come_in_the_order_of_their_messages(bench: Bench) -> None:
     facts = bench.feed(status("Filled", "100"), commission(), execution(), status("Filled", "100"))
     kinds = [type(fact) for fact in facts]
     assert kinds == [OrderStatusReceived, CommissionReceived, ExecutionReceived, OrderStatusReceived]
+
+
+def test_a_side_is_never_turned_round_by_a_sign(bench: Bench) -> None:
+    (execution_failed,) = bench.feed(execution(shares="-100"))
+    (status_failed,) = bench.feed(status(filled="-1"))
+    (order_failed,) = bench.feed(open_order(quantity="-100"))
+    assert all(isinstance(fact, DecodeFailed) for fact in (execution_failed, status_failed, order_failed))
+    assert execution_failed.critical
+
+
+def test_a_bad_message_does_not_flood_the_log(bench: Bench) -> None:
+    (unknown,) = bench.feed(["x" * 70_000])
+    (failed,) = bench.feed(execution(shares="x" * 70_000))
+    assert len(unknown.detail) < 1_000
+    assert len(failed.detail) < 4_000
+
+
+def test_a_name_that_is_longer_than_any_is_not_kept(bench: Bench) -> None:
+    (failed,) = bench.feed(execution("0" * 1_000))
+    assert isinstance(failed, DecodeFailed)
+    assert failed.critical
+
+
+async def test_a_message_that_is_longer_than_any_spoils_its_answer(bench: Bench) -> None:
+    request = bench.requests.start(RequestKind.POSITIONS, RequestKind.POSITIONS)
+    bench.inbound.batch_began()
+    bench.inbound.overlong(["61", "3"], 1_000_000)
+    bench.inbound.message(["62", "1"])
+    bench.inbound.batch_ended()
+    (failed,) = bench.facts
+    assert "a message of 1000000 bytes is longer than any that is known" in failed.detail
+    with pytest.raises(RequestFailed, match="a row could not be understood"):
+        await request.future
+
+
+@pytest.mark.parametrize("kind", ["²", "٣٣", "1234"])
+def test_kinds_that_are_none_share_one_name(bench: Bench, kind: str) -> None:
+    (failed,) = bench.feed([kind, "1"])
+    assert failed.message_kind == "unknown"
+
+
+@pytest.mark.parametrize("seconds", ["-1", "0", "99999999999999999999", "1e9"])
+def test_a_server_time_that_is_none_is_no_heartbeat(bench: Bench, seconds: str) -> None:
+    (failed,) = bench.feed(["49", "1", seconds])
+    assert isinstance(failed, DecodeFailed)

@@ -79,3 +79,16 @@ def test_a_clock_that_is_not_to_follow_stays_where_it_is_and_the_telling_is_noti
 def test_a_telling_that_makes_no_sense_is_refused(tag: str, value: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the library's own words differ
         Bench().tell(**{tag: value})
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [("SimulatorTime", "9999-12-31T23:59:59Z"), ("SimulatorTime", "0001-01-01T00:00:00Z"), ("SimulatorSpeed", "1e300")],
+)
+def test_a_clock_is_not_set_to_what_would_overflow(tag: str, value: str) -> None:
+    bench = Bench()
+    bench.tell(SimulatorTime=DAY, SimulatorSpeed="1")
+    with pytest.raises(ValueError, match="a clock cannot"):
+        bench.tell(**{tag: value})
+    bench.host.advance(timedelta(days=300))
+    assert bench.clock.now() == OPENING + timedelta(days=300)

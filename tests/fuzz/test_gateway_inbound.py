@@ -1,0 +1,259 @@
+"""Whatever a gateway sends: no exception, no wrong fact, no good message lost after a bad one, a bounded memory.
+
+The messages are real ones, made bad. Behind the gateway's edge are the whole engine and a journal's encoder, so that
+a fact which is well-formed and still breaks the books is found too.
+"""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.fuzz.conftest import Campaign
+from tests.fuzz.mutations import bad_payload, bad_stream, fields_of, framed, payload_of, pieces
+from trader.clock import AnchoredClock, ManualClock
+from trader.engine import Engine
+from trader.events import (
+    AnyFact,
+    BrokerConnectedReceived,
+    DecodeFailed,
+    DisconnectReason,
+    DurableFact,
+    ExecutionReceived,
+    RequestKind,
+    StartReason,
+)
+from trader.gateway.batch_clock import BatchClock
+from trader.gateway.ib.session import Session
+from trader.gateway.ib.wire import FRAME_MAX_BYTES, Greeting
+from trader.gateway.instruments import InstrumentIndex
+from trader.gateway.link import LinkFailure
+from trader.gateway.pacer import Pacer
+from trader.gateway.timers import ManualTimers
+from trader.journal import MemoryJournal
+from trader.journal.codec import from_row, to_row
+from trader.loop import TradingLoop
+from trader.session import SessionCalendar
+from trader.settings import Settings
+from trader.strategy.observe import Observe
+
+START = datetime(2013, 10, 7, 15, 0, tzinfo=UTC)
+ACCOUNT = "DU1234567"
+FACT_MAX_BYTES = 20_000
+EXECUTION = (
+    "11", "-1", "900", "265598", "AAPL", "STK", "", "0.0", "", "", "SMART", "USD", "AAPL", "NMS", "{}", "{}", ACCOUNT,
+    "SMART", "BOT", "7", "69.5", "77", "1", "0", "7", "69.5", "mine", "", "", "", "2",
+)  # fmt: skip
+
+
+class EncodingJournal(MemoryJournal):
+    """Writes and reads every fact as a real journal does, and keeps none."""
+
+    def append(self, facts: Sequence[DurableFact]) -> None:
+        for fact in facts:
+            row = to_row(1, fact)
+            assert from_row(1, row["body"], "here") == fact
+            assert len(row["body"]) < FACT_MAX_BYTES
+
+
+class Transport(asyncio.Transport):
+    """Takes what is written, and remembers whether it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = False
+        self.written = 0
+
+    def write(self, data: Any) -> None:
+        self.written += len(data)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def abort(self) -> None:
+        self.closed = True
+
+    close = abort
+
+
+class Line:
+    """One connection with the engine behind it, fed by hand. ``facts`` are what the gateway's edge said."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(START)
+        self.anchored = AnchoredClock(self.clock)
+        self.facts: list[AnyFact] = []
+        settings = Settings(instruments=("AAPL", "MSFT"))  # type: ignore[arg-type]
+        instruments = {item.symbol: item.instrument() for item in settings.instruments}
+        engine = Engine(
+            settings, instruments, Observe(), SessionCalendar.load(settings.session.calendar), self.anchored, "r1"
+        )
+        self.loop = TradingLoop(engine, EncodingJournal(), lambda _: None, lambda: None, clock=self.anchored)
+        self.loop.take(engine.start(StartReason.MANUAL, "0.1", "hash"))
+        timers = ManualTimers(self.clock)
+        self.session = Session(
+            settings=settings,
+            client_id=1,
+            index=InstrumentIndex(instruments),
+            clock=BatchClock(self.anchored),
+            timers=timers,
+            pacer=Pacer(50, self.clock, timers, lambda *_: None),
+            deliver=self.deliver,
+        )
+        self.wire = self.session.wire
+        self.transport = Transport()
+        self.wire.connection_made(self.transport)
+
+    def start(self) -> None:
+        """As after the handshake: the account is known, and the engine is told that the link is up."""
+        self.wire.server_version = 178
+        self.session.account = self.session._inbound.account = ACCOUNT
+        self.session._inbound.zone = UTC
+        self.session._inbound.begin_session(178)
+        self.session.market_data.subscribe()
+        self.deliver(
+            BrokerConnectedReceived(
+                at=START, server_version=178, client_id=1, accounts=(ACCOUNT,), next_valid_id=1, monotonic_ns=0
+            )
+        )
+
+    def deliver(self, fact: AnyFact) -> None:
+        self.facts.append(fact)
+        check_sane(fact)
+        self.loop.post(fact)
+        if self.loop.failure is not None:
+            raise AssertionError(f"the engine fails on {fact!r:.2000}") from self.loop.failure
+
+    def feed(self, data: bytes) -> list[AnyFact]:
+        """One read of the socket; what it leads to."""
+        before = len(self.facts)
+        self.clock.advance(timedelta(milliseconds=10))
+        if not self.transport.closed:
+            self.wire.data_received(data)
+        return self.facts[before:]
+
+
+def check_sane(value: Any) -> None:
+    """No number that is none, none that cannot be stored, and nothing larger than a person could read."""
+    if isinstance(value, DecodeFailed | DurableFact) or type(value).__name__.endswith("Received"):
+        assert len(msgspec.json.encode(value)) < FACT_MAX_BYTES or type(value).__name__ in LONG, value
+    for name in value.__struct_fields__:
+        item = getattr(value, name)
+        for part in item if isinstance(item, tuple) else (item,):
+            if isinstance(part, Decimal):
+                assert part.is_finite(), value
+                assert len(str(part)) < 60, value
+            elif isinstance(part, float):
+                assert not math.isnan(part), value
+            elif isinstance(part, int):
+                assert abs(part) < 2**63, value
+            elif isinstance(part, msgspec.Struct):
+                check_sane(part)
+
+
+# These list what one read or one answer brought, so they may be long.
+LONG = {"AccountValuesReceived", "BrokerStateReceived"}
+
+
+def good_execution(number: int) -> bytes:
+    fields = list(EXECUTION)
+    fields[14], fields[15] = f"good.{number}.01", "20131007 10:31:02 US/Eastern"
+    return framed(payload_of(fields))
+
+
+def check_still_hears(line: Line, number: int) -> None:
+    """A good message after whatever came is a good fact."""
+    said = line.feed(good_execution(number))
+    (fact,) = [fact for fact in said if isinstance(fact, ExecutionReceived)]
+    assert (fact.line.exec_id, fact.line.order_ref) == (f"good.{number}.01", "mine")
+    assert (fact.line.quantity, fact.line.price) == (Decimal(7), Decimal("69.5"))
+
+
+@pytest.fixture
+async def line() -> Line:
+    made = Line()
+    made.start()
+    return made
+
+
+async def test_every_recorded_message_is_understood(line: Line, frames: tuple[bytes, ...]) -> None:
+    failed = [fact for payload in frames for fact in line.feed(framed(payload)) if isinstance(fact, DecodeFailed)]
+    # The first message of a connection is its version, which is no message afterwards.
+    assert {fact.detail.partition(":")[0] for fact in failed} <= {"no message of this kind is known"}
+    assert len({payload.partition(b"\0")[0] for payload in frames}) >= 15
+
+
+async def test_no_bad_message_costs_a_good_one_after_it(campaign: Campaign, frames: tuple[bytes, ...]) -> None:
+    line = Line()
+    line.start()
+    counted = 0
+    for number, rng in enumerate(campaign.cases(2_500)):
+        if number % 50 == 0:
+            line = Line()
+            line.start()
+            line.session.requests.start(1_500_000_000 + rng.randrange(5), RequestKind.EXECUTIONS)
+        payloads = [bad_payload(rng, rng.choice(frames), frames) for _ in range(rng.choice((1, 1, 3)))]
+        said = line.feed(b"".join(framed(payload) for payload in payloads))
+        counted += sum(isinstance(fact, DecodeFailed) for fact in said)
+        assert not line.transport.closed
+        check_still_hears(line, number)
+    assert counted > 200 or campaign.played < 1_000
+
+
+async def test_what_is_split_anywhere_is_the_same(campaign: Campaign, frames: tuple[bytes, ...]) -> None:
+    for rng in campaign.cases(60):
+        payloads = [rng.choice(frames) for _ in range(8)]
+        data = b"".join(framed(payload) for payload in payloads)
+        whole, split = Line(), Line()
+        heard: list[list[list[str]]] = []
+        for line, parts in ((whole, [data]), (split, pieces(rng, data))):
+            line.start()
+            messages: list[list[str]] = []
+            line.session.message = messages.append  # type: ignore[method-assign]
+            for part in parts:
+                line.feed(part)
+            heard.append(messages)
+        assert heard[0] == heard[1] == [fields_of(payload) for payload in payloads]
+
+
+async def test_a_hostile_stream_ends_the_link_or_leaves_it_whole(campaign: Campaign, frames: tuple[bytes, ...]) -> None:
+    for number, rng in enumerate(campaign.cases(250)):
+        line = Line()
+        line.start()
+        answers = asyncio.get_running_loop().create_task(line.session.broker_state())
+        for _ in range(3):  # until all four questions are asked
+            await asyncio.sleep(0)
+        for part in pieces(rng, bad_stream(rng, frames)):
+            line.feed(part)
+        if not line.transport.closed:
+            assert len(line.wire._buffer) <= FRAME_MAX_BYTES + 70_000 * 40
+            if not line.wire._buffer:
+                check_still_hears(line, number)
+        line.session.end(LinkFailure(DisconnectReason.CLOSED, "the test is over"))
+        line.deliver(await answers)
+
+
+async def test_no_stream_breaks_the_handshake(campaign: Campaign, frames: tuple[bytes, ...]) -> None:
+    hello = payload_of(["178", "20131007 09:30:00 EST"])
+    for rng in campaign.cases(400):
+        line = Line()
+        greeting: asyncio.Future[Greeting] = asyncio.get_running_loop().create_future()
+        line.wire._greeting = greeting
+        first = hello if rng.random() < 0.7 else bad_payload(rng, hello, frames)
+        data = framed(first) + bad_stream(rng, frames)
+        for part in pieces(rng, data):
+            line.feed(part)
+        if greeting.done():
+            failure = greeting.exception()
+            if failure is None:
+                assert greeting.result().next_valid_id < 2**31
+                assert greeting.result().accounts
+            else:
+                assert isinstance(failure, LinkFailure)
+                assert len(failure.detail) < 1_000
+        line.session.end(LinkFailure(DisconnectReason.CLOSED, "the test is over"))
