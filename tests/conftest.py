@@ -1,8 +1,10 @@
 """What all tests share: a seed that is printed when a random test fails, and a clock that is told the time."""
 
 import gzip
+import itertools
 import random
 import re
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.tools.go_programs import GoProgram, NotBuilt, built
+from tests.tools.postgres import PostgresServer, find_postgres
 from trader.clock import ManualClock
 from trader.stack import Programs, ProgramsMissing, Release, find_programs
 
@@ -32,6 +35,8 @@ IN_SESSION = datetime(2013, 10, 7, 15, 0, tzinfo=UTC)
 
 # The name under which a figure that a test measured travels with its report.
 FIGURE = "measured"
+# The databases of this process, by number.
+DATABASES = itertools.count(1)
 # What --dist loadgroup adds to the name of a test.
 GROUP = re.compile(r"@[\w-]+$")
 # What a test of the deployment has in its name.
@@ -77,6 +82,27 @@ def go_program() -> Callable[[GoProgram], Path]:
             pytest.skip(str(error))
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this process's tests; they are skipped where it cannot be had."""
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        try:
+            server = PostgresServer(find_postgres(), Path(folder))
+        except ProgramsMissing as error:
+            pytest.skip(str(error))
+        server.create()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The address of an empty database of the test's own."""
+    return postgres_server.create_database(f"test_{next(DATABASES)}")
 
 
 # Programs of other releases than this machine's run when their packages are only unpacked.

@@ -1,12 +1,7 @@
 """A journal in a real PostgreSQL server: dumped, verified without the server, and brought back by psql."""
 
-import os
-import pwd
 import shutil
 import sqlite3
-import subprocess
-import tempfile
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +10,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import make_url
 
+from tests.tools.postgres import PostgresServer
 from trader.clock import ManualClock
 from trader.contracts import Instrument, Side, TradingMode
 from trader.events import (
@@ -49,59 +46,11 @@ CREATE TABLE facts (seq BIGINT PRIMARY KEY, at VARCHAR(32) NOT NULL, kind VARCHA
 """
 
 
-class Server:
-    """A server that only a socket in its own folder leads to."""
-
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self.folder = folder
-        self._programs = programs
-        # PostgreSQL does not run as root.
-        self._user = "postgres" if os.geteuid() == 0 else None
-
-    def run(self, program: str, *arguments: str, content: str | None = None) -> str:
-        ran = subprocess.run(
-            [str(self._programs / program), *arguments],
-            user=self._user, cwd=self.folder, input=content, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert ran.returncode == 0, ran.stderr
-        return ran.stdout
-
-    def start(self) -> None:
-        self.run("initdb", "--pgdata=data", "--auth=trust", "--username=postgres", "--no-sync")
-        options = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off"
-        self.run("pg_ctl", "--pgdata=data", "--log=log", "--wait", f"--options={options}", "start")
-
-    def stop(self) -> None:
-        self.run("pg_ctl", "--pgdata=data", "--mode=immediate", "stop")
-
-    def psql(self, database: str, content: str) -> str:
-        return self.run(
-            "psql", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1", "--single-transaction",
-            f"--host={self.folder}", "--username=postgres", database, content=content,
-        )  # fmt: skip
-
-    def url(self, database: str) -> str:
-        return f"postgresql+psycopg://postgres:unused@/{database}?host={self.folder}"
-
-
 @pytest.fixture
-def server() -> Iterator[Server]:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "")]
-    if not found[-1].is_file() or shutil.which("pg_dump") is None:
-        pytest.skip("PostgreSQL is not installed here")
-    with tempfile.TemporaryDirectory() as folder:
-        if os.geteuid() == 0:
-            try:
-                owner = pwd.getpwnam("postgres")
-            except KeyError:
-                pytest.skip("there is no user for PostgreSQL here")
-            os.chown(folder, owner.pw_uid, owner.pw_gid)
-        server = Server(found[-1].parent, Path(folder))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+def server(postgres_server: PostgresServer) -> PostgresServer:
+    if shutil.which("pg_dump") is None:
+        pytest.skip("pg_dump is not installed here")
+    return postgres_server
 
 
 def facts() -> list[Any]:
@@ -137,22 +86,23 @@ def literal(text: object) -> str:
 
 
 @pytest.fixture
-def subject(server: Server, tmp_path: Path) -> Subject:
-    """A journal in the database ``books``, whose rows do not lie in order."""
-    server.psql("postgres", "SELECT 1")
-    server.run("createdb", f"--host={server.folder}", "--username=postgres", "books")
+def subject(server: PostgresServer, postgres_url: str, tmp_path: Path) -> Subject:
+    """A journal in a database whose rows do not lie in order."""
+    url, books = postgres_url, str(make_url(postgres_url).database)
     rows = rows_of(tmp_path)
     inserts = [f"INSERT INTO facts VALUES ({s}, {', '.join(map(literal, rest))});" for s, *rest in reversed(rows)]
-    server.psql("books", TABLES + "INSERT INTO meta VALUES ('schema_version', '1');\n" + "\n".join(inserts))
+    server.psql(books, TABLES + "INSERT INTO meta VALUES ('schema_version', '1');\n" + "\n".join(inserts))
     config = tmp_path / "config.yaml"
-    config.write_text(f"instruments: [SPY]\njournal: {{url: '{server.url('books')}'}}\n")
+    config.write_text(f"instruments: [SPY]\njournal: {{url: '{url}'}}\n")
     return Subject(
-        journal_url=server.url("books"), mode=TradingMode.PAPER, account="DU7", base_currency="USD",
+        journal_url=url, mode=TradingMode.PAPER, account="DU7", base_currency="USD",
         config_hash="abc", version="0.1.0", files=(config,),
     )  # fmt: skip
 
 
-def test_it_is_dumped_verified_and_brought_back_by_psql(server: Server, subject: Subject, tmp_path: Path) -> None:
+def test_it_is_dumped_verified_and_brought_back_by_psql(
+    server: PostgresServer, subject: Subject, tmp_path: Path
+) -> None:
     clock = ManualClock(AT)
     made = create(subject, tmp_path / "backups", Keep(), clock)
     assert [member.name for member in made.manifest.members] == ["journal.sql", "config/config.yaml"]
@@ -164,19 +114,19 @@ def test_it_is_dumped_verified_and_brought_back_by_psql(server: Server, subject:
     with pytest.raises(BackupRefused, match="psql --single-transaction"):
         restore_state(made.path, subject, tmp_path / "control.sock", clock, replace=True)
     out = restore_to(made.path, tmp_path / "out").journal
-    server.run("createdb", f"--host={server.folder}", "--username=postgres", "again")
+    again_url = server.create_database("again")
     server.psql("again", out.read_text())
 
     query = "SELECT seq, at, kind, md5(body) FROM facts ORDER BY seq"
-    assert server.psql("again", query) == server.psql("books", query)
+    assert server.psql("again", query) == server.psql(str(make_url(subject.journal_url).database), query)
     clock.advance(timedelta(minutes=1))
-    again = create(
-        msgspec.structs.replace(subject, journal_url=server.url("again")), tmp_path / "backups", Keep(), clock
-    )
+    again = create(msgspec.structs.replace(subject, journal_url=again_url), tmp_path / "backups", Keep(), clock)
     assert again.manifest.books == books
 
 
-def test_a_dump_that_is_cut_off_or_lacks_a_fact_is_damage(subject: Subject, server: Server, tmp_path: Path) -> None:
+def test_a_dump_that_is_cut_off_or_lacks_a_fact_is_damage(
+    subject: Subject, server: PostgresServer, tmp_path: Path
+) -> None:
     from trader.maintenance.backup.verify import require_books
 
     made = create(subject, tmp_path / "backups", Keep(), ManualClock(AT))
@@ -193,8 +143,10 @@ def test_a_dump_that_is_cut_off_or_lacks_a_fact_is_damage(subject: Subject, serv
             require_books(out, made.manifest, "a backup")
 
 
-def test_a_server_that_refuses_is_one_sentence_without_the_password(subject: Subject, tmp_path: Path) -> None:
-    url = subject.journal_url.replace("/books", "/nosuch").replace("unused", "hunter2")
+def test_a_server_that_refuses_is_one_sentence_without_the_password(
+    subject: Subject, server: PostgresServer, tmp_path: Path
+) -> None:
+    url = server.url("nosuch").replace("unused", "hunter2")
     with pytest.raises(BackupError, match="pg_dump of postgresql://") as refused:
         create(msgspec.structs.replace(subject, journal_url=url), tmp_path / "backups", Keep(), ManualClock(AT))
     assert "hunter2" not in str(refused.value)
