@@ -7,7 +7,7 @@ by themselves after a restart.
 
 from collections import deque
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import msgspec
@@ -21,6 +21,7 @@ from trader.events import (
     Command,
     DurableFact,
     MismatchKind,
+    OrderIntended,
     OrderStateChanged,
     PanicCompleted,
     PositionAdopted,
@@ -104,7 +105,7 @@ class Core:
         self.cancel_sent_ns: dict[str, int] = {}
         self.awaited_fills: dict[str, AwaitedFills] = {}
         self.reject_hints: dict[str, str] = {}
-        self.recent_orders: deque[datetime] = deque(maxlen=2_000)
+        self.recent_orders_ns: deque[int] = deque(maxlen=2_000)
         self.unmet: set[str] = set()
         self.retry_at: dict[str, datetime] = {}
         self.retry_s: dict[str, float] = {}
@@ -152,6 +153,8 @@ class Core:
                 # What was adopted is ours to exit only where we already had a word in it.
                 if fact.line.instrument.symbol in self.targets:
                     self.targets[fact.line.instrument.symbol] = fact.line.quantity
+            case OrderIntended():
+                self._note_order(fact.at)
             case OrderStateChanged():
                 self._forget_volatile(fact.order_ref)
             case _:
@@ -169,6 +172,11 @@ class Core:
         if fact.at.date() != self.starts_day:
             self.starts_day, self.starts_today = fact.at.date(), {}
         self.starts_today[fact.reason] = self.starts_today.get(fact.reason, 0) + 1
+
+    def _note_order(self, intended_at: datetime) -> None:
+        """An order counts towards the limit of a minute in whichever process it was intended."""
+        age = max(self.now() - intended_at, timedelta(0))
+        self.recent_orders_ns.append(self.clock.monotonic_ns() - age // timedelta(microseconds=1) * 1_000)
 
     def _forget_volatile(self, order_ref: str) -> None:
         order = self.orders.get(order_ref)

@@ -7,7 +7,7 @@ the same step, so it is in the journal before its command leaves.
 """
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from trader import risk

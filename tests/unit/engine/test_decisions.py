@@ -317,6 +317,16 @@ def test_the_order_rate_counts_the_last_minute(make_desk: Callable[..., Any]) ->
     assert (len(desk.placed), terms(desk.last)) == (3, (Side.BUY, 10))
 
 
+def test_the_order_rate_counts_what_an_earlier_process_sent(make_desk: Callable[..., Any]) -> None:
+    desk = make_desk(risk={"max_orders_per_minute": 2}).ready()
+    desk.hold(100)
+    desk.hold(-100)
+    later = desk.restart().ready()
+    later.want(100)
+    assert refusals(later)[-1] is RiskRule.ORDER_RATE
+    assert later.placed == []
+
+
 def test_an_instrument_in_another_currency_needs_its_rate(make_desk: Callable[..., Any]) -> None:
     desk = make_desk(symbols=({"symbol": "SAP", "currency": "EUR"}, "AAPL")).ready()
     desk.want(100, "SAP")
