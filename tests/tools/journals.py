@@ -1,5 +1,6 @@
 """Facts to write down, and databases to write them in, whatever kind they are."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from sqlalchemy.pool import NullPool
 from trader.clock import ManualClock
 from trader.contracts import OrderType, Side, TradingState
 from trader.events import Approved, Intent, OrderIdsReserved, OrderIntended, OrderTerms, TradingStateChanged
-from trader.journal import Journal, JournalReader
+from trader.journal import Journal, JournalReader, PatientJournal
 from trader.journal.api import Durability
 
 START = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
@@ -62,3 +63,15 @@ class Database(NamedTuple):
                 for query in ("SELECT * FROM meta ORDER BY key", "SELECT * FROM facts ORDER BY seq")
                 for row in connection.execute(text(query))
             ]
+
+
+def until(journal: PatientJournal, done: Callable[[], bool]) -> None:
+    """Ask until it is so; the search's thread is waited for, not the time."""
+    for _ in range(10_000):
+        if done():
+            return
+        search = journal._search
+        if search is not None:
+            search._thread.join(0.01)
+        journal.append([])
+    raise AssertionError(f"still {journal.problem!r}")

@@ -1,10 +1,11 @@
 """A journal that is away is waited for: nothing is lost, nothing is doubled, and another one is not taken for it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
 
+from tests.tools.journals import until
 from trader.events import DurableFact, OrderIdsReserved
 from trader.journal import JournalError, JournalFull, JournalReplaced, JournalUnavailable, MemoryJournal, patient
 from trader.journal.patient import PatientJournal
@@ -66,18 +67,6 @@ def journal(store: Store) -> PatientJournal:
     journal = PatientJournal(store, store.reopen)
     journal.append([fact(1)])
     return journal
-
-
-def until(journal: PatientJournal, done: Callable[[], bool]) -> None:
-    """Ask until it is so; the search's thread is waited for, not the time."""
-    for _ in range(10_000):
-        if done():
-            return
-        search = journal._search
-        if search is not None:
-            search._thread.join(0.01)
-        journal.append([])
-    raise AssertionError(f"still {journal.problem!r}")
 
 
 def test_what_cannot_be_written_waits_and_is_written_first(store: Store, journal: PatientJournal) -> None:
