@@ -74,10 +74,18 @@ class DatabaseReader(JournalReader):
         until: datetime | None = None,
     ) -> Iterator[NumberedFact]:
         query = _query(kinds, since, until)
+        whole = (kinds, since, until) == (None, None, None)
         while rows := self._page(query.where(FACTS.c.seq > after)):
             for sequence, body in rows:
+                if whole and sequence != after + 1:
+                    raise self._missing(after + 1)
                 yield sequence, from_row(sequence, body, self._backend.where)
-            after = rows[-1][0]
+                after = sequence
+
+    def _missing(self, sequence: int) -> JournalDamaged:
+        return JournalDamaged(
+            f"fact {sequence} of {self._backend.where} is missing; type: trader journal verify", sequence
+        )
 
     def _page(self, query: Select[tuple[int, str]]) -> Sequence[tuple[int, str]]:
         try:
