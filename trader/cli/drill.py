@@ -16,7 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from trader.cli.drill_emergency import emergency
+from trader.cli.drill_faults import faults
 from trader.cli.drill_kills import kills
+from trader.cli.drill_soak import soak
 from trader.cli.plumbing import EXIT_FAILED, EXIT_UNUSABLE, JsonOption, fail
 from trader.drills.model import DrillResult
 
@@ -36,7 +38,9 @@ drills = typer.Typer(no_args_is_help=True, help="Practise what has to work when 
 def register(parent: typer.Typer) -> None:
     """Add ``trader drill`` to the command line."""
     drills.command("emergency")(emergency)
+    drills.command("faults")(faults)
     drills.command("kills")(kills)
+    drills.command("soak")(soak)
     parent.add_typer(drills, name="drill")
 
 
