@@ -45,7 +45,7 @@ SESSION_S: Final = 23_400.0
 SAMPLES_A_SESSION: Final = 6
 START: Final = datetime(2026, 1, 5, 14, 29, tzinfo=UTC)
 TIMER: Final = timedelta(seconds=1)
-CLOSED_TIMER: Final = timedelta(minutes=10)
+CLOSED_TIMER: Final = timedelta(hours=1)
 SCRAPE_S: Final = 60.0
 POSITION: Final = 100
 # What the exchange keeps of the past: less than a short session's worth, so that it is full before it counts.
@@ -185,9 +185,9 @@ class _Soak:
         self._gateway.flush()
         for number in range(1, self._options.sessions + 1):
             session = self._calendar.current_or_next(self._clock.now())
-            self._elapse(session.opens_at, CLOSED_TIMER)
+            self._rest(session.opens_at)
             self._trade(number, session)
-            self._elapse(session.closes_at + CLOSED_TIMER, CLOSED_TIMER)
+            self._rest(session.closes_at + CLOSED_TIMER)
             self._measure_files()
 
     def _trade(self, number: int, session: Session) -> None:
@@ -238,6 +238,11 @@ class _Soak:
                 self._scrape()
                 self._scrapes, self._scraped_at = self._scrapes + 1, at
             self._timer_at = at + step
+
+    def _rest(self, until: datetime) -> None:
+        """Let time pass in which there are no quotes."""
+        self._elapse(until, CLOSED_TIMER)
+        self._timer_at = until
 
     def _post(self, event: AnyFact) -> None:
         self._loop.post(event)
