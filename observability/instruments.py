@@ -54,6 +54,7 @@ from trader.events import (
     MaintenanceFinished,
     MarketDataModeReceived,
     MetricsScraped,
+    MismatchFound,
     ObserverFailed,
     OrderAcknowledged,
     OrderFinalized,
@@ -141,6 +142,7 @@ class Instruments:
         # Slippage may be negative: a sum that falls is no counter, so only its buckets are exported.
         self.slippage = Histogram(orders.SLIPPAGE_BOUNDS)
         self._duplicates_blocked = counter(orders.DUPLICATES_BLOCKED, registry)
+        self._mismatches_found = counters(orders.MISMATCHES_FOUND, registry)
         self._risk_blocks = counters(risk.RISK_BLOCKS, registry)
         self._orders_while_halted = counter(risk.ORDERS_WHILE_HALTED, registry)
         self._flatten_duration = histogram(risk.PANIC_FLATTEN_DURATION, registry)
@@ -167,6 +169,8 @@ class Instruments:
 
     def _route(self, fact: AnyFact) -> Callable[[Any], None]:
         """Who takes facts like this one; asked once for each kind."""
+        if isinstance(fact, MismatchFound):
+            return self._mismatch
         if isinstance(fact, HotFact | OrderWordFact | BooksFact):
             return _ignore
         if isinstance(fact, LifecycleFact):
@@ -182,6 +186,9 @@ class Instruments:
         if isinstance(fact, OrderFact):
             return self._order
         assert_never(fact)
+
+    def _mismatch(self, fact: MismatchFound) -> None:
+        self._mismatches_found.get(fact.kind).inc()
 
     def _lifecycle(self, fact: LifecycleFact) -> None:
         match fact:

@@ -3,7 +3,8 @@
 Rules: pure, and depends on nothing but what the broker says: no P&L, no configuration of limits, no
 strategy, no quote. Both the running service and ``trader panic`` without a service follow it. An unknown
 answer is never "flat". Positions are flattened once, from an answer that was asked for after the last
-flattening order ended, so that no position is closed twice.
+flattening order ended, so that no position is closed twice. Closing orders of another process count as well:
+while one of them stands nothing is closed from here, and of two that stand the later reference is withdrawn.
 """
 
 from collections.abc import Collection
@@ -16,7 +17,7 @@ import msgspec
 from trader.clock import NANOSECONDS_PER_SECOND
 from trader.contracts import Instrument, Side
 from trader.events import BrokerStateReceived
-from trader.orders import live_lines
+from trader.orders import is_closing_reference, live_lines
 
 # Positions are believed only this long after a closing order ended: the broker's own books need a moment.
 SETTLE_NS: Final = 1 * NANOSECONDS_PER_SECOND
@@ -41,15 +42,21 @@ class ClosingOrder(msgspec.Struct, frozen=True, gc=False):
 
 
 class FlattenStep(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """What to do now; nothing when all is empty."""
+    """What to do now; nothing when all is empty. ``withdraw``: cancel our own closing orders."""
 
     cancel_all: bool = False
+    withdraw: bool = False
     ask: bool = False
     orders: tuple[ClosingOrder, ...] = ()
     note: str = ""
 
 
 NOTHING: Final = FlattenStep()
+TWICE: Final = FlattenStep(withdraw=True, note="another process closes the same positions: withdrawing our orders")
+
+
+def _is_flat(state: BrokerStateReceived) -> bool:
+    return not any(line.quantity for line in state.positions or ())
 
 
 class FlattenProcedure:
@@ -94,7 +101,12 @@ class FlattenProcedure:
             if others and now_ns < self._patient_until_ns:
                 return NOTHING
             self.phase = FlattenPhase.FLATTENING
-        if closing_refs or state.requested_ns < self._positions_after_ns:
+        theirs = [line.order_ref for line in others if is_closing_reference(line.order_ref)]
+        if theirs:
+            self._positions_after_ns = now_ns + SETTLE_NS
+        if closing_refs:
+            return TWICE if theirs and min(theirs) < min(closing_refs) else NOTHING
+        if state.requested_ns < self._positions_after_ns and not (theirs and _is_flat(state)):
             return NOTHING
         orders = tuple(
             ClosingOrder(line.instrument, Side.SELL if line.quantity > 0 else Side.BUY, abs(line.quantity))

@@ -37,6 +37,9 @@ DEAD_STATUSES: Final = frozenset(
     {BrokerOrderStatus.CANCELLED, BrokerOrderStatus.API_CANCELLED, BrokerOrderStatus.INACTIVE}
 )
 FINAL_STATES: Final = frozenset({S.FILLED, S.CANCELLED, S.REJECTED, S.NOT_SENT, S.VANISHED})
+# The strategy that a panic's orders are of, and what their references begin with, whichever process sends them.
+PANIC: Final = "panic"
+CLOSING_REFERENCES: Final = "ibt-panic-"
 
 # Fills and reports that may come in any live state; what a broker says about an order that we gave up on
 # brings it back, because a live order that nobody watches is worse than a surprise.
@@ -89,6 +92,11 @@ TRANSITIONS: Final[dict[OrderState, dict[OrderTrigger, OrderState]]] = {
 }
 
 
+def is_closing_reference(order_ref: str) -> bool:
+    """Whether an order closes a position for a panic, this process's or another one's."""
+    return order_ref.startswith(CLOSING_REFERENCES)
+
+
 def has_ended(line: OrderLine) -> bool:
     """Whether the broker describes an order that cannot trade any more."""
     return line.status in DEAD_STATUSES or line.status is BrokerOrderStatus.FILLED
@@ -118,7 +126,10 @@ def next_state(state: OrderState, trigger: OrderTrigger) -> OrderState:
 
 @dataclass(slots=True)
 class Order:
-    """One order of ours, or one that we found at the broker and adopted (``approved`` is None then)."""
+    """One order of ours, or one that we found at the broker and adopted (``approved`` is None then).
+
+    ``client_id`` is whose order id an adopted one has; None stands for this client's.
+    """
 
     order_ref: str
     order_id: int
@@ -132,10 +143,15 @@ class Order:
     perm_ids: set[int] = field(default_factory=set)
     cancel_reason: CancelReason | None = None
     acknowledged: bool = False
+    client_id: int | None = None
 
     @property
     def final(self) -> bool:
         return self.state in FINAL_STATES
+
+    def may_be(self, perm_id: int) -> bool:
+        """Whether the broker's order ``perm_id`` can be this one: it is, or neither's permId is known."""
+        return not perm_id or not self.perm_ids or perm_id in self.perm_ids
 
     @property
     def remaining(self) -> Decimal:
@@ -184,7 +200,7 @@ class Orders:
         if ref is None and order_id:
             ref = self._ref_by_order_id.get(order_id)
         order = self._by_ref.get(ref) if ref else None
-        if order and perm_id and order.perm_ids and perm_id not in order.perm_ids:
+        if order and not order.may_be(perm_id):
             return None  # an order id that was issued twice: this is somebody else's order
         return order
 
@@ -249,6 +265,7 @@ class Orders:
             filled=line.filled,
             perm_ids={line.perm_id} if line.perm_id else set(),
             acknowledged=True,
+            client_id=line.client_id,
         )
         self._add(order)
         if line.perm_id:
@@ -272,6 +289,6 @@ class Orders:
         if order is None:
             return
         order.filled += fact.line.quantity - fact.replaced_quantity
-        if fact.line.perm_id:
+        if fact.line.perm_id and order.may_be(fact.line.perm_id):
             order.perm_ids.add(fact.line.perm_id)
             self._ref_by_perm_id[fact.line.perm_id] = order.order_ref

@@ -16,14 +16,18 @@ from trader.events import (
     BrokerConnectedReceived,
     BrokerErrorReceived,
     BrokerOrderStatus,
+    BrokerStateReceived,
     CancelAllOrders,
+    CancelOrder,
     CancelReason,
+    ErrorClass,
     OrderStatusReceived,
     PlaceOrder,
 )
 from trader.flatten import ClosingOrder, FlattenPhase, FlattenProcedure, FlattenStep
 from trader.gateway.ib import IbGateway
 from trader.gateway.protocol import GatewayError
+from trader.orders import CLOSING_REFERENCES, live_lines
 from trader.settings import Settings
 
 ENDED: Final = frozenset(
@@ -36,6 +40,8 @@ ENDED: Final = frozenset(
 )
 CONNECT_PAUSE_S: Final = 1.0
 STEP_PAUSE_S: Final = 0.2
+# An order that was placed less than this before a question may be missing from its answer.
+SETTLED_AFTER_NS: Final = 2 * NANOSECONDS_PER_SECOND
 
 Tell = Callable[[str], None]
 
@@ -91,6 +97,7 @@ async def _follow(gateway: IbGateway, book: "_ClosingOrders", clock: Clock, tell
             )
         await asyncio.sleep(STEP_PAUSE_S)
         state = await gateway.broker_state("panic")
+        book.compare(state)
         for _ in range(book.ended_since_asked()):
             procedure.on_order_final(book.last_end_ns)
         now_ns = clock.monotonic_ns()
@@ -102,6 +109,9 @@ async def _follow(gateway: IbGateway, book: "_ClosingOrders", clock: Clock, tell
 def _carry_out(gateway: IbGateway, book: "_ClosingOrders", step: FlattenStep) -> None:
     if step.cancel_all:
         gateway.execute(CancelAllOrders(reason=CancelReason.PANIC))
+    if step.withdraw:
+        for cancel in book.cancels():
+            gateway.execute(cancel)
     for closing in step.orders:
         gateway.execute(book.order(closing))
 
@@ -113,6 +123,7 @@ class _ClosingOrders:
         self._clock = clock
         self._run = clock.monotonic_ns()
         self._alive: dict[int, str] = {}
+        self._placed_ns: dict[int, int] = {}
         self._ended = 0
         self._next_order_id = 1
         self.last_end_ns = self._run
@@ -126,13 +137,26 @@ class _ClosingOrders:
                 self._end(fact.order_id)
             case BrokerErrorReceived():
                 self.last_error = f"{fact.code}: {fact.message}"
-                if fact.request_id in self._alive and fact.error_class == "order_rejected":
+                refused = fact.error_class is ErrorClass.ORDER_REJECTED and not fact.provisional
+                if fact.request_id in self._alive and refused:
                     self._end(fact.request_id)
             case _:
                 pass
 
+    def compare(self, state: BrokerStateReceived) -> None:
+        """What was placed well before the question and is not open in the answer has ended, told or not."""
+        if state.open_orders is None:
+            return
+        live = {line.order_ref for line in live_lines(state.open_orders)}
+        for order_id, order_ref in list(self._alive.items()):
+            if order_ref not in live and state.requested_ns - self._placed_ns[order_id] >= SETTLED_AFTER_NS:
+                self._end(order_id)
+
     def alive(self) -> list[str]:
         return list(self._alive.values())
+
+    def cancels(self) -> list[CancelOrder]:
+        return [CancelOrder(order_ref=ref, order_id=order_id) for order_id, ref in self._alive.items()]
 
     def ended_since_asked(self) -> int:
         ended, self._ended = self._ended, 0
@@ -141,8 +165,9 @@ class _ClosingOrders:
     def order(self, closing: ClosingOrder) -> PlaceOrder:
         order_id = self._next_order_id
         self._next_order_id += 1
-        order_ref = f"ibt-panic-{self._run}-{order_id}"
+        order_ref = f"{CLOSING_REFERENCES}{self._run}-{order_id}"
         self._alive[order_id] = order_ref
+        self._placed_ns[order_id] = self._clock.monotonic_ns()
         approved = risk.approve_flatten(
             closing.instrument.symbol,
             closing.side,

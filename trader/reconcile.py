@@ -16,6 +16,7 @@ from trader.events import (
     BrokerStateReceived,
     MismatchKind,
     OrderLine,
+    OrderState,
     OrderTrigger,
 )
 from trader.orders import DEAD_STATUSES, Order, Orders, has_ended, live_lines
@@ -38,7 +39,10 @@ class Mismatch(msgspec.Struct, frozen=True, gc=False):
 
 
 class OrderFindings(msgspec.Struct, frozen=True):
-    """``foreign`` are live orders that are not in our books; ``duplicates`` live beyond the first of a reference."""
+    """``foreign`` are live orders that are not in our books.
+
+    ``duplicates`` live beyond the one order that a reference stands for, or although that one was filled long ago.
+    """
 
     updates: tuple[OrderUpdate, ...]
     foreign: tuple[OrderLine, ...]
@@ -56,22 +60,30 @@ def unanswered(state: BrokerStateReceived) -> tuple[str, ...]:
     return tuple(name for name, answer in answers.items() if answer is None)
 
 
-def order_findings(orders: Orders, state: BrokerStateReceived, settled: frozenset[str]) -> OrderFindings:
-    """Compare the order books. ``settled`` are the references sent long enough before the request."""
-    live: dict[str, OrderLine] = {}
+def order_findings(
+    orders: Orders, state: BrokerStateReceived, settled: frozenset[str], client_id: int | None = None
+) -> OrderFindings:
+    """Compare the order books. ``settled`` are the references sent, or filled, long enough before the request.
+
+    ``client_id`` is this client's own, whose order is rather meant by a reference than another client's.
+    """
+    lines: dict[str, list[OrderLine]] = {}
     foreign: list[OrderLine] = []
-    duplicates: list[OrderLine] = []
     for line in live_lines(state.open_orders or ()):
         order = orders.find(order_ref=line.order_ref, perm_id=line.perm_id)
         if order is None:
             foreign.append(line)
-        elif order.order_ref not in live:
-            live[order.order_ref] = line
-        elif line.perm_id in order.perm_ids:
-            duplicates.append(live[order.order_ref])
-            live[order.order_ref] = line
         else:
-            duplicates.append(line)
+            lines.setdefault(order.order_ref, []).append(line)
+    live: dict[str, OrderLine] = {}
+    duplicates: list[OrderLine] = []
+    for ref, found in lines.items():
+        meant = orders.get(ref)
+        if meant is not None and meant.state is not OrderState.FILLED:
+            live[ref] = _likest(found, meant, client_id)
+            duplicates += [line for line in found if line is not live[ref]]
+        elif ref in settled:
+            duplicates += found
     updates = [
         OrderUpdate(ref, OrderTrigger.FOUND_OPEN, line.perm_id, f"open at the broker: {line.status}")
         for ref, line in live.items()
@@ -85,11 +97,16 @@ def order_findings(orders: Orders, state: BrokerStateReceived, settled: frozense
     return OrderFindings(tuple(updates), tuple(foreign), tuple(duplicates))
 
 
+def _likest(lines: list[OrderLine], order: Order, client_id: int | None) -> OrderLine:
+    """The one of ``lines`` that is most surely ``order``."""
+    return max(lines, key=lambda line: (line.perm_id in order.perm_ids, line.client_id == client_id))
+
+
 def _completed_by_ref(orders: Orders, state: BrokerStateReceived) -> dict[str, OrderLine]:
     found: dict[str, OrderLine] = {}
     for line in (*(state.open_orders or ()), *(state.completed_orders or ())):
         order = orders.find(order_ref=line.order_ref, perm_id=line.perm_id)
-        if order is not None and has_ended(line):
+        if order is not None and has_ended(line) and order.may_be(line.perm_id):
             found[order.order_ref] = line
     return found
 

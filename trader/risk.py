@@ -14,7 +14,7 @@ import msgspec
 
 from trader.contracts import ZERO, Instrument, OrderType, Quote, Side, TradingState
 from trader.events import Approved, Intent, OrderState, OrderTerms, RiskRule
-from trader.orders import Order
+from trader.orders import PANIC, Order
 from trader.settings import RiskSettings
 
 
@@ -70,7 +70,7 @@ def approve_flatten(symbol: str, side: Side, quantity: Decimal, *, reason: str, 
     if quantity <= 0:
         raise ValueError(f"cannot flatten a quantity of {quantity}")
     terms = OrderTerms(symbol=symbol, side=side, quantity=quantity, order_type=OrderType.MARKET)
-    intent = Intent(terms=terms, strategy="panic", reason=reason, reference_price=None, decided_ns=decided_ns)
+    intent = Intent(terms=terms, strategy=PANIC, reason=reason, reference_price=None, decided_ns=decided_ns)
     return Approved(intent=intent, reduces=True)
 
 

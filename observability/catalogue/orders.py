@@ -75,3 +75,8 @@ MISMATCHES: Final = GROUP.gauge(
     "Differences between our books and the broker's at the last reconciliation.",
     Label("kind", tuple(MismatchKind)),
 )
+MISMATCHES_FOUND: Final = GROUP.counter(
+    "trader_reconciliation_mismatches_found_total",
+    "Differences between our books and the broker's that a reconciliation found, also those that are gone since.",
+    Label("kind", tuple(MismatchKind)),
+)

@@ -31,7 +31,7 @@ from trader.events import (
     TradingStateChanged,
 )
 from trader.flatten import FlattenPhase, FlattenProcedure, FlattenStep
-from trader.orders import Order
+from trader.orders import PANIC, Order, is_closing_reference
 from trader.policy import POLICY
 
 
@@ -57,7 +57,7 @@ def begin_panic(core: Core, step: Step) -> None:
     if core.panic is None:
         core.panic = FlattenProcedure(now_ns)
     for order in core.orders.open():
-        if not _closes_position(order):
+        if not is_closing_reference(order.order_ref):
             order_flow.cancel(core, step, order, CancelReason.PANIC)
     if core.link.connected:
         _follow(core, step, core.panic.begin(now_ns))
@@ -114,7 +114,7 @@ def stopped(core: Core) -> bool:
 
 
 def _closes_position(order: Order) -> bool:
-    return order.intent is not None and order.intent.strategy == "panic"
+    return order.intent is not None and order.intent.strategy == PANIC
 
 
 def on_state_in_panic(core: Core, step: Step, event: BrokerStateReceived) -> None:
@@ -131,6 +131,10 @@ def _follow(core: Core, step: Step, wanted: FlattenStep) -> None:
         step.emit(PanicStepped(at=core.now(), step=procedure.phase, detail=wanted.note))
     if wanted.cancel_all:
         step.send(CancelAllOrders(reason=CancelReason.PANIC))
+    if wanted.withdraw:
+        for order in core.orders.open():
+            if _closes_position(order):
+                order_flow.cancel(core, step, order, CancelReason.DUPLICATE)
     for closing in wanted.orders:
         approved = risk.approve_flatten(
             closing.instrument.symbol,
@@ -153,7 +157,6 @@ def _follow(core: Core, step: Step, wanted: FlattenStep) -> None:
 def on_timer(core: Core, step: Step, event: TimerElapsed) -> None:
     now, now_ns = event.at, event.monotonic_ns
     sessions.follow(core, step, now)
-    sessions.value(core, step)
     _order_deadlines(core, step, now, now_ns)
     if core.link.connected:
         if core.panic is not None:
@@ -162,7 +165,9 @@ def on_timer(core: Core, step: Step, event: TimerElapsed) -> None:
             recovery.ask(core, step, "due")
     _staleness(core, step, now)
     _availability(core, now, now_ns)
-    _daily_loss(core, step)
+    if core.trading_state is not TradingState.PANIC:  # which has to work when nothing can be valued
+        sessions.value(core, step)
+        _daily_loss(core, step)
     if sessions.in_flatten_window(core) or core.stopping:
         core.unmet.update(core.targets)
 

@@ -35,6 +35,7 @@ from trader.events import (
     TradingStateChanged,
 )
 from trader.execution import Cancel, Wanted, plan
+from trader.orders import CLOSING_REFERENCES, PANIC
 from trader.session import Session
 from trader.strategy.api import MarketView, Target
 
@@ -299,14 +300,14 @@ def submit(core: Core, step: Step, intent: Intent) -> None:
     delay_next_order(core, terms.symbol)
 
 
-def _order_ref(core: Core, number: int) -> str:
-    return f"ibt-{core.run_id}-{number}"
+def _order_ref(core: Core, number: int, *, closing: bool = False) -> str:
+    return f"{CLOSING_REFERENCES if closing else 'ibt-'}{core.run_id}-{number}"
 
 
 def place(core: Core, step: Step, approved: Approved, instrument: Instrument, risk_ns: tuple[int, ...] = ()) -> str:
     """Write the intent ahead and hand the order over; returns its reference."""
     core.order_count += 1
-    order_ref = _order_ref(core, core.order_count)
+    order_ref = _order_ref(core, core.order_count, closing=approved.intent.strategy == PANIC)
     order_id = core.orders.next_order_id
     now = core.now()
     step.emit(OrderIntended(at=now, order_ref=order_ref, order_id=order_id, approved=approved, risk_ns=risk_ns))

@@ -108,8 +108,12 @@ def on_open_order(core: Core, step: Step, event: OpenOrderReceived) -> None:
     line = event.line
     order = core.orders.find(order_ref=line.order_ref, perm_id=line.perm_id)
     trigger = STATUS_TRIGGERS.get(line.status)
-    if order is not None and trigger is OrderTrigger.ACKNOWLEDGED:
+    if order is None or trigger is not OrderTrigger.ACKNOWLEDGED:
+        return
+    if order.may_be(line.perm_id):
         advance(core, step, order, trigger, line.status, line.perm_id, event.received_ns)
+    elif core.link.asked_ns is None:
+        ask_soon(core)  # a second order lives under our reference: what is to be done is decided on a whole answer
 
 
 def book_execution(core: Core, step: Step, line: ExecutionLine, received_ns: int | None) -> None:
@@ -151,6 +155,9 @@ def _order_of(core: Core, line: ExecutionLine) -> Order | None:
 
 
 def _after_fill(core: Core, step: Step, order: Order, perm_id: int, received_ns: int | None) -> None:
+    if not order.may_be(perm_id):
+        perm_id = 0  # another order under our reference: its fill is ours, its life is not this order's
+        ask_soon(core)
     full = order.filled >= order.quantity
     trigger = OrderTrigger.FULLY_FILLED if full else OrderTrigger.PARTLY_FILLED
     advance(core, step, order, trigger, "", perm_id, received_ns)
@@ -188,8 +195,10 @@ def on_error(core: Core, step: Step, event: BrokerErrorReceived) -> None:
     hint = f"{event.code}: {event.message}"
     core.reject_hints[order.order_ref] = hint
     if not order.acknowledged:
-        advance(core, step, order, OrderTrigger.REJECTED, hint)
-        ask_soon(core)  # a hint frees the instrument for the next order: see that the first is really dead
+        # What may live all the same keeps its instrument until the broker has been asked.
+        trigger = OrderTrigger.TIMED_OUT if event.provisional else OrderTrigger.REJECTED
+        advance(core, step, order, trigger, hint)
+        ask_soon(core)
 
 
 def advance(
@@ -297,6 +306,8 @@ def cancel(core: Core, step: Step, order: Order, reason: CancelReason) -> None:
 def send_cancel(core: Core, step: Step, order: Order) -> None:
     """Send the cancel of an order whose end is already intended; sending it again does no harm."""
     core.cancel_sent_ns[order.order_ref] = core.clock.monotonic_ns()
+    if order.client_id not in (None, core.link.client_id):
+        return  # its order id is another client's: here it would mean an order of our own
     step.send(CancelOrder(order_ref=order.order_ref, order_id=order.order_id))
 
 

@@ -13,6 +13,7 @@ from trader.events import (
     BrokerDisconnectedReceived,
     BrokerStateReceived,
     CancelOrder,
+    DecodeFailed,
     ExecutionIgnored,
     ExecutionLine,
     JournalLostReceived,
@@ -33,7 +34,7 @@ from trader.events import (
     UpstreamRestoredReceived,
 )
 from trader.orders import Order
-from trader.reconcile import Mismatch, OrderFindings, order_findings, position_mismatches, unanswered
+from trader.reconcile import Mismatch, OrderFindings, OrderUpdate, order_findings, position_mismatches, unanswered
 
 # Orders sent less than this before the question may still be on their way to where the answer comes from.
 SETTLED_AFTER_S = 2
@@ -101,6 +102,14 @@ def on_position(core: Core, step: Step, event: PositionReceived) -> None:
         ask_after(core, 1.0)
 
 
+def on_decode_failed(core: Core, step: Step, event: DecodeFailed) -> None:
+    """An execution that was told and not understood: the books are not known until the broker has been asked."""
+    if event.lost:
+        core.link.lose_agreement("not reconciled: an execution could not be understood, asking for it")
+        core.link.believed_from_ns = core.clock.monotonic_ns()
+        ask_after(core, 0.0)
+
+
 def ask(core: Core, step: Step, reason: str) -> None:
     """Ask the broker for everything now, unless a question is already under way."""
     now_ns = core.clock.monotonic_ns()
@@ -132,7 +141,7 @@ def on_broker_state(core: Core, step: Step, event: BrokerStateReceived) -> None:
         _adopt_everything(core, step, event)
     _take_executions(core, step, event)
     _reserve_ids(core, step, event)
-    findings = order_findings(core.orders, event, _settled(core, event))
+    findings = order_findings(core.orders, event, _settled(core, event), core.link.client_id)
     _apply_orders(core, step, findings, event.requested_ns)
     differences = position_mismatches(core.ledger.positions(), event)
     if core.link.accept_positions and not missing:
@@ -143,7 +152,7 @@ def on_broker_state(core: Core, step: Step, event: BrokerStateReceived) -> None:
         core.link.suspected = differences
         _not_yet(core, step, event, missing, ())
         return
-    _conclude(core, step, event, differences + _foreign(findings))
+    _conclude(core, step, event, differences + _foreign(findings), findings.duplicates)
 
 
 def believed(core: Core, event: BrokerStateReceived) -> bool:
@@ -187,7 +196,9 @@ def _take_executions(core: Core, step: Step, event: BrokerStateReceived) -> None
 
 
 def _settled(core: Core, event: BrokerStateReceived) -> frozenset[str]:
-    return frozenset(order.order_ref for order in core.orders.open() if _is_settled(core, order, event))
+    settled = {order.order_ref for order in core.orders.open() if _is_settled(core, order, event)}
+    filled = {ref for ref, ended_ns in core.ended_ns.items() if event.requested_ns - ended_ns >= SETTLED_AFTER_NS}
+    return frozenset(settled | filled)
 
 
 def _is_settled(core: Core, order: Order, event: BrokerStateReceived) -> bool:
@@ -204,14 +215,24 @@ def _apply_orders(core: Core, step: Step, findings: OrderFindings, requested_ns:
         order = core.orders.get(update.order_ref)
         # What ended after the question was asked may still be open in the answer.
         if order is not None and core.ended_ns.get(update.order_ref, -1) < requested_ns:
-            advance(core, step, order, update.trigger, update.detail, update.perm_id)
+            advance(core, step, order, *_verdict(core, update), update.perm_id)
             if order.cancel_reason is not None and not order.final:
                 send_cancel(core, step, order)
     for line in findings.foreign:
         if line.order_ref.startswith(OUR_REFERENCES) and core.orders.get(line.order_ref) is None:
             step.emit(OrderAdopted(at=core.now(), line=line))
     for line in findings.duplicates:
-        step.send(CancelOrder(order_ref=line.order_ref, order_id=line.order_id))
+        # An order id is its client's: under ours, another client's would mean another order.
+        if line.client_id == core.link.client_id:
+            step.send(CancelOrder(order_ref=line.order_ref, order_id=line.order_id))
+
+
+def _verdict(core: Core, update: OrderUpdate) -> tuple[OrderTrigger, str]:
+    """What an answer says of an order; one that an error had already told as refused was refused."""
+    hint = core.reject_hints.get(update.order_ref)
+    if update.trigger is OrderTrigger.NOT_FOUND and hint is not None:
+        return OrderTrigger.REJECTED, hint
+    return update.trigger, update.detail
 
 
 def _foreign(findings: OrderFindings) -> tuple[Mismatch, ...]:
@@ -237,7 +258,13 @@ def _not_yet(
     _tell(core, step, event, False, missing, mismatches)
 
 
-def _conclude(core: Core, step: Step, event: BrokerStateReceived, mismatches: tuple[Mismatch, ...]) -> None:
+def _conclude(
+    core: Core,
+    step: Step,
+    event: BrokerStateReceived,
+    mismatches: tuple[Mismatch, ...],
+    duplicates: tuple[OrderLine, ...],
+) -> None:
     link = core.link
     positions = [m for m in mismatches if m.kind is MismatchKind.POSITION]
     for mismatch in mismatches:
@@ -253,7 +280,8 @@ def _conclude(core: Core, step: Step, event: BrokerStateReceived, mismatches: tu
             )
         )
     link.told = mismatches
-    link.reconciled = not positions and link.usable
+    clean = not positions and not duplicates
+    link.reconciled = clean and link.usable
     if positions:
         worst = positions[0]
         link.reconcile_problem = (
@@ -261,11 +289,21 @@ def _conclude(core: Core, step: Step, event: BrokerStateReceived, mismatches: tu
             f"theirs {worst.theirs} (trader resume --accept-positions takes the broker's)"
         )
         ask_after(core, link.back_off())
+    elif duplicates:
+        link.reconcile_problem = _alive_twice(core, duplicates)
+        ask_after(core, link.back_off())
     else:
         link.retry_s, link.suspected = 1.0, ()
         in_doubt = any(order.state is OrderState.UNKNOWN for order in core.orders.open())
         ask_after(core, SETTLED_AFTER_S if in_doubt else core.settings.gateway.reconcile_interval_s)
-    _tell(core, step, event, not positions, (), mismatches)
+    _tell(core, step, event, clean, (), mismatches)
+
+
+def _alive_twice(core: Core, duplicates: tuple[OrderLine, ...]) -> str:
+    worst = duplicates[0]
+    others = [line for line in duplicates if line.client_id != core.link.client_id]
+    what = f"cancel permId {others[0].perm_id} of another client by hand" if others else "cancelling"
+    return f"{len(duplicates)} orders are alive twice at the broker, first {_name(worst)}: {what}"
 
 
 def _tell(

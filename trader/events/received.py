@@ -166,12 +166,16 @@ class HeartbeatMissedReceived(Fact, frozen=True, gc=False):
 
 
 class BrokerErrorReceived(Fact, frozen=True, gc=False):
-    """An error message of the broker. A hint: an order's state comes from statuses and executions."""
+    """An error message of the broker. A hint: an order's state comes from statuses and executions.
+
+    ``provisional``: the code has been seen for orders that were live all the same, so the broker has to be asked.
+    """
 
     request_id: int
     code: int
     message: str
     error_class: ErrorClass
+    provisional: bool = False
 
 
 class RequestFinished(Fact, frozen=True, gc=False):
@@ -186,11 +190,15 @@ class PacingWaited(Fact, frozen=True, gc=False):
 
 
 class DecodeFailed(Fact, frozen=True, gc=False):
-    """A message of the broker could not be understood. If it was an execution, this is critical."""
+    """A message of the broker could not be understood. If it was an execution, this is critical.
+
+    ``lost``: it was an execution that nobody asked for, so what it said is known only once the broker was asked.
+    """
 
     message_kind: str
     detail: str
     critical: bool
+    lost: bool = False
 
 
 # -- from the gateway: data

@@ -116,6 +116,11 @@ def classify(code: int, request_id: int) -> ErrorClass:
     return meaning.error_class
 
 
+def is_provisional(code: int) -> bool:
+    """Whether an order that ``code`` speaks of may live all the same."""
+    return meaning_of(code).effect is OrderEffect.PROVISIONAL
+
+
 def farm_name(message: str) -> str:
     """The farm that a connectivity message names, after its last colon or (inactive ones) full stop; else ``unknown``.
 

@@ -80,11 +80,12 @@ class Requests:
         request = self._open.get(key)
         return None if request is None else request.rows.get(row_key)
 
-    def spoil(self, key: Key, detail: str) -> None:
-        """A row of this answer was lost."""
+    def spoil(self, key: Key, detail: str) -> bool:
+        """A row of this answer was lost; False when nobody asked."""
         request = self._open.get(key)
         if request is not None:
             request.spoiled = detail
+        return request is not None
 
     def end(self, key: Key) -> None:
         """The End message came."""

@@ -188,6 +188,7 @@ def _error(report: ErrorReported, at: datetime) -> BrokerErrorReceived:
         code=report.code,
         message=report.message,
         error_class=codes.classify(report.code, report.request_id),
+        provisional=codes.is_provisional(report.code),
     )
 
 

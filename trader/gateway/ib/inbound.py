@@ -159,15 +159,13 @@ class Inbound:
             handler(fields)
         except (Untranslatable, ValueError, IndexError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             reason = str(error)[:ERROR_TEXT_MAX_CHARACTERS]
-            self._failed(kind, f"{reason} in {translate.shown_fields(fields)}")
-            self._spoil(kind, fields, reason)
+            self._misunderstood(kind, fields, reason, f"{reason} in {translate.shown_fields(fields)}")
 
     def overlong(self, fields: list[str], length: int) -> None:
         """A message longer than any that is understood, of which only the first ``fields`` were looked at."""
         kind = fields[0] if fields else ""
         detail = f"a message of {length} bytes is longer than any that is known"
-        self._failed(kind, f"{detail}: {translate.shown_fields(fields[:8])}")
-        self._spoil(kind, fields, detail)
+        self._misunderstood(kind, fields, detail, f"{detail}: {translate.shown_fields(fields[:8])}")
 
     # -- handlers
 
@@ -285,18 +283,23 @@ class Inbound:
             amended = msgspec.structs.replace(line, filled=fact.filled, status=fact.status)
             self._requests.add(RequestKind.OPEN_ORDERS, key, amended)
 
-    def _spoil(self, kind: str, fields: list[str], detail: str) -> None:
+    def _spoil(self, kind: str, fields: list[str], detail: str) -> bool:
+        """Whether the message was a row of an answer under way, which is no answer then."""
         answer: RequestKind | int | None = ROW_OF.get(kind)
         if answer is None and kind in ("10", EXECUTION):
             # Before version 164 ib_async's decoder takes the first field off, so the id is the second in both.
             text = "".join(fields[1:2])
             answer = int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else None
-        if answer is not None:
-            self._requests.spoil(answer, f"a row could not be understood: {detail}")
+        return answer is not None and self._requests.spoil(answer, f"a row could not be understood: {detail}")
 
-    def _failed(self, kind: str, detail: str) -> None:
+    def _misunderstood(self, kind: str, fields: list[str], reason: str, detail: str) -> None:
+        spoiled = self._spoil(kind, fields, reason)
+        self._failed(kind, detail, lost=kind == EXECUTION and not spoiled)
+
+    def _failed(self, kind: str, detail: str, *, lost: bool = False) -> None:
         name = NAMES.get(kind, f"message_{kind}" if kind.isascii() and kind.isdigit() and len(kind) <= 3 else "unknown")
-        self._deliver(DecodeFailed(at=self.now, message_kind=name, detail=detail, critical=kind == EXECUTION))
+        critical = kind == EXECUTION
+        self._deliver(DecodeFailed(at=self.now, message_kind=name, detail=detail, critical=critical, lost=lost))
 
 
 def _server_time_s(text: str) -> int:

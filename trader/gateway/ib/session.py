@@ -295,7 +295,14 @@ class Session:
         error_class = codes.classify(code, request_id)
         at = self._clock.now()
         self._deliver(
-            BrokerErrorReceived(at=at, request_id=request_id, code=code, message=message, error_class=error_class)
+            BrokerErrorReceived(
+                at=at,
+                request_id=request_id,
+                code=code,
+                message=message,
+                error_class=error_class,
+                provisional=codes.is_provisional(code),
+            )
         )
         self._upstream_error(code)
         self._farm_error(code, message)
