@@ -71,7 +71,8 @@ class ControlServer:
                 writer.write(msgspec.json.encode(response) + b"\n")
                 await asyncio.wait_for(writer.drain(), READ_TIMEOUT_S)
         except (OSError, TimeoutError):
-            pass  # The caller is gone or does not read: its own loss, and nothing to tell it.
+            # The caller is gone or does not read: its own loss. A polite close would wait for it for ever.
+            writer.transport.abort()
         finally:
             self._connections.discard(task)
             writer.close()

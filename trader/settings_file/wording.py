@@ -10,7 +10,8 @@ from trader.settings_file.problems import KeyPath
 from trader.settings_file.schema import similar_key
 
 SECRET_NAME: Final = re.compile(r"password|passwd|secret|token|api_?key|credential", re.IGNORECASE)
-URL_PASSWORD: Final = re.compile(r"(?P<user>[a-zA-Z][\w+.-]*://[^/\s:@]*):[^/\s]*@")
+# Without the scheme before it: to look for that would take a time that grows with the square of a long word's length.
+URL_PASSWORD: Final = re.compile(r"(?P<user>://[^/\s:@]*):[^/\s]*@")
 MASK: Final = "********"
 
 Wording = Callable[[Any, Mapping[str, Any]], str]

@@ -69,3 +69,9 @@ def test_it_judges_any_value_of_any_key(file: Path, changes: dict[str, object]) 
 def test_it_judges_any_text(file: Path, content: bytes | str) -> None:
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     judge(file)
+
+
+def test_a_long_word_is_judged_at_once(file: Path) -> None:
+    """A search for passwords that takes the square of a word's length would hold up a running service."""
+    file.write_text(f"mode: {'x' * 500_000}\n", encoding="utf-8")
+    assert judge(file) is None
