@@ -54,7 +54,7 @@ def simulate(
             help=f"What the synthetic market quotes; default: {DEFAULT_SYMBOLS.replace(',', ', ')}.", show_default=False
         ),
     ] = DEFAULT_SYMBOLS,
-    seed: Annotated[int, typer.Option(min=0, help="Makes the synthetic market and the ids repeatable.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Makes the synthetic market and the faults repeatable.")] = 1,
     speed: Annotated[float, typer.Option(help="Simulated seconds in one real second.")] = 1.0,
     faults: Annotated[Path | None, typer.Option(help="YAML file of what goes wrong.")] = None,
     state: Annotated[Path | None, typer.Option(help="File that keeps orders and positions between runs.")] = None,
@@ -108,6 +108,7 @@ def _server_options(host: str, port: int, speed: float, start_on: str, *, exit_a
 
 
 def _exchange_options(hours: str, commission: str) -> "ExchangeOptions":
+    from trader.clock import SystemClock
     from trader.simulator.calendar_hours import us_stock_hours
     from trader.simulator.commissions import FIXED, TIERED
     from trader.simulator.hours import ALWAYS_OPEN
@@ -116,6 +117,7 @@ def _exchange_options(hours: str, commission: str) -> "ExchangeOptions":
     return ExchangeOptions(
         hours=ALWAYS_OPEN if hours == "always" else us_stock_hours(),
         commission=FIXED if commission == "fixed" else TIERED,
+        run_number=int(SystemClock().now().timestamp() * 1_000) % 2**32,
     )
 
 

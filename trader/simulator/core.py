@@ -47,7 +47,7 @@ class ExchangeCore:
         self.lines_by_key: dict[str, MarketLine] = {}
         first_perm_id = _FIRST_PERM_ID + seed % 1_000 * _PERM_IDS_PER_SEED
         self.orders = OrderRegistry(options.first_order_id, first_perm_id, options.completed_kept)
-        self.log = ExecutionLog(seed, options.executions_kept)
+        self.log = ExecutionLog(seed, options.executions_kept, options.run_number)
         self.account = Account(options.base_currency, options.starting_cash)
         self.valuation = Valuation(self.account, book, options, self.mark)
 

@@ -14,12 +14,14 @@ from trader.simulator.matching import Match
 from trader.simulator.model import CommissionReported, Execution, OrderView
 
 _ID_RANGE = 1 << 32
+_FIRST_RUN = 0x0000E0D5
 
 
 class ExecutionLog:
     """Executions in the order in which they happened, by id without revision."""
 
-    def __init__(self, seed: int, kept: int) -> None:
+    def __init__(self, seed: int, kept: int, run_number: int = 0) -> None:
+        self._run = (_FIRST_RUN + run_number) % _ID_RANGE
         self._first_number = 0x5F3C1A2B + seed * 104_729
         self._kept = kept
         self.count = 0
@@ -44,7 +46,7 @@ class ExecutionLog:
         number = (self._first_number + self.count) % _ID_RANGE
         self.count += 1
         execution = Execution(
-            exec_id=f"0000e0d5.{number:08x}.01.01",
+            exec_id=f"{self._run:08x}.{number:08x}.01.01",
             order=order,
             at=at,
             side=order.request.side,
@@ -90,6 +92,11 @@ class ExecutionLog:
             oldest = next(iter(self._executions))
             del self._executions[oldest]
             self._commissions.pop(oldest, None)
+
+
+def repeatable_id(exec_id: str) -> str:
+    """An execution's id without the run, which is the same whenever a day is simulated again."""
+    return exec_id.partition(".")[2]
 
 
 def fill_id(exec_id: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from trader.contracts import Side
+from trader.simulator.executions import repeatable_id
 from trader.simulator.fault_options import Faults, FaultsFileError, LinkFault, load_faults
 from trader.simulator.model import (
     CommissionReported,
@@ -106,7 +107,7 @@ class FaultInjector:
         """The correction that is to follow an execution; None for most, and for corrections themselves."""
         faults = self.faults
         if not execution.exec_id.endswith(".01") or not self._hits(
-            "correction", execution.exec_id, faults.correction_ratio
+            "correction", repeatable_id(execution.exec_id), faults.correction_ratio
         ):
             return None
         sign = 1 if execution.side is Side.BUY else -1
@@ -155,22 +156,22 @@ class FaultInjector:
             yield delay, StatusReported(order)
 
     def _execution(self, report: ExecutionReported, execution: Execution) -> tuple[Delivery, ...]:
-        faults, exec_id = self.faults, execution.exec_id
+        faults, key = self.faults, repeatable_id(execution.exec_id)
         if self._is_silent(execution.order.perm_id):
-            _remember(self._silent_executions, exec_id)
+            _remember(self._silent_executions, execution.exec_id)
             return ()
-        delayed = self._hits("execution", exec_id, faults.execution_delay_ratio)
-        early_commission = self._hits("first", exec_id, faults.commission_first_ratio)
+        delayed = self._hits("execution", key, faults.execution_delay_ratio)
+        early_commission = self._hits("first", key, faults.commission_first_ratio)
         return ((faults.execution_delay_s if delayed or early_commission else 0.0, report),)
 
     def _commission(self, report: CommissionReported) -> Iterator[Delivery]:
-        faults, exec_id = self.faults, report.exec_id
-        if exec_id in self._silent_executions or self._hits("missing", exec_id, faults.commission_missing_ratio):
+        faults, key = self.faults, repeatable_id(report.exec_id)
+        if report.exec_id in self._silent_executions or self._hits("missing", key, faults.commission_missing_ratio):
             return
-        delay = faults.commission_delay_s if self._hits("late", exec_id, faults.commission_late_ratio) else 0.0
-        if self._hits("first", exec_id, faults.commission_first_ratio):
+        delay = faults.commission_delay_s if self._hits("late", key, faults.commission_late_ratio) else 0.0
+        if self._hits("first", key, faults.commission_first_ratio):
             delay = 0.0
-        if self._hits("unset", exec_id, faults.commission_unset_ratio):
+        if self._hits("unset", key, faults.commission_unset_ratio):
             yield delay, msgspec.structs.replace(report, amount=_UNSET_COMMISSION)
             delay += faults.commission_delay_s
         yield delay, report

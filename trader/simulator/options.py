@@ -21,6 +21,7 @@ class ExchangeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """``rates`` are worth in the base currency, used where no currency pair is quoted.
 
     ``history_bars`` bounds the one-second bars kept per contract; 0 keeps none (fastest).
+    ``run_number`` is part of each execution's id, so that no two runs of a server give the same one; below 2³².
     ``margin_ratios`` are initial margins over value; an order that needs more than the equity is rejected.
     """
 
@@ -31,6 +32,7 @@ class ExchangeOptions(msgspec.Struct, frozen=True, kw_only=True):
     rates: dict[str, Decimal] = msgspec.field(default_factory=lambda: dict(_RATES))
     hours: TradingHours = ALWAYS_OPEN
     first_order_id: int = 1
+    run_number: int = 0
     max_orders_per_side: int = 20
     margin_ratios: dict[SecurityType, Decimal] = msgspec.field(default_factory=lambda: dict(_MARGIN_RATIOS))
     history_bars: int = 30_000
