@@ -95,6 +95,7 @@ class Core:
         self.link = Link()
         self.statistics = Statistics()
         self.session: Session | None = None
+        self.newest_open_at: datetime | None = None
         self.closed_from = self.closed_until = clock.now()
         self.calendar_problem = ""
         self.journal_problem = ""
@@ -132,12 +133,7 @@ class Core:
             case PanicCompleted():
                 self.panic_completed = True
             case SessionOpened():
-                self.session_name, self.session_opened_at = fact.session, fact.opened_at
-                self.orders.forget_final(before=fact.opened_at)
-                self.ended_ns.clear()
-                self.peak_net = ZERO
-                if fact.targets_void:
-                    self.targets = dict.fromkeys(self.targets, ZERO)
+                self._open_session(fact)
             case SessionClosed():
                 self.session_name = ""
             case ServiceStarted():
@@ -159,6 +155,14 @@ class Core:
                 self._forget_volatile(fact.order_ref)
             case _:
                 pass
+
+    def _open_session(self, fact: SessionOpened) -> None:
+        self.session_name, self.session_opened_at = fact.session, fact.opened_at
+        self.orders.forget_final(before=fact.opened_at)
+        self.ended_ns.clear()
+        self.peak_net = ZERO
+        if fact.targets_void:
+            self.targets = dict.fromkeys(self.targets, ZERO)
 
     def _change_trading_state(self, fact: TradingStateChanged) -> None:
         self.trading_state, self.state_reason, self.state_source = fact.new, fact.reason, fact.source
