@@ -53,7 +53,7 @@ class Database(NamedTuple):
     def edit(self, statement: str) -> int:
         """Do something behind the journal's back; how many rows it changed."""
         with create_engine(self.url, poolclass=NullPool).begin() as connection:
-            return connection.execute(text(statement)).rowcount
+            return connection.exec_driver_sql(statement).rowcount
 
     def rows(self) -> list[tuple[object, ...]]:
         """Every row of every table, in order."""

@@ -1,6 +1,7 @@
 """``trader journal list | export | stats``: what was written down, also while the service writes.
 
-Rules: reads only. The journal is the configuration's, or the one that ``--url`` names (a backup, say).
+Rules: reads only; *verify* and *repair* are in ``journal_check``. The journal is the configuration's, or the one that
+``--url`` names (a backup, say).
 """
 
 import csv
@@ -17,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from trader.cli import journal_check
 from trader.cli.plumbing import DEFAULT_CONFIG, ConfigOption, fail, failing, settings_to_ask_by
 
 if TYPE_CHECKING:
@@ -47,11 +49,12 @@ TailOption = Annotated[int, typer.Option("--tail", "-n", min=0, help="Only the n
 FormatOption = Annotated[ExportFormat, typer.Option("--format", "-f", help="jsonl: a JSON object a line.")]
 OutputOption = Annotated[Path | None, typer.Option("--output", help="A file instead of standard output.")]
 
-app = typer.Typer(help="The journal: list, export, count.", no_args_is_help=True)
+app = typer.Typer(help="The journal: list, export, count, verify, repair.", no_args_is_help=True)
 
 
 def register(parent: typer.Typer) -> None:
     """Add ``trader journal …`` to the command line."""
+    journal_check.register(app)
     parent.add_typer(app, name="journal")
 
 

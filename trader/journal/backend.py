@@ -4,6 +4,7 @@ Rules: a backend touches nothing of an existing journal in ``connect``; ``prepar
 that this version understands.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -13,14 +14,19 @@ from sqlalchemy.exc import DBAPIError
 from trader.journal.api import Durability
 from trader.journal.errors import JournalError
 
+Require = Callable[[Connection], None]
+
 
 class Backend(Protocol):
     """One kind of database. ``where`` names the journal in sentences."""
 
     where: str
 
-    def connect(self, write: bool, may_create: bool = True) -> Connection:
-        """A connection, with the one writer's lock when it is to ``write``; raises JournalError."""
+    def connect(self, write: bool, may_create: bool = True, require: Require | None = None) -> Connection:
+        """A connection, with the one writer's lock when it is to ``write``; raises JournalError.
+
+        ``require`` looks at what is there before anything could be changed.
+        """
         ...
 
     def prepare(self, connection: Connection, durability: Durability) -> None:

@@ -27,10 +27,10 @@ from sqlalchemy.exc import DBAPIError
 from trader.clock import Clock, SystemClock
 from trader.events import DurableFact
 from trader.journal.api import Durability, Journal, JournalReader, NumberedFact
-from trader.journal.backend import Backend
+from trader.journal.backend import Backend, Require
 from trader.journal.backends import backend_for
 from trader.journal.codec import from_row, timestamp, to_row
-from trader.journal.errors import JournalDamaged, JournalError, JournalTooNew, JournalUnavailable
+from trader.journal.errors import JournalDamaged, JournalError, JournalTooNew, JournalUnavailable, NotAJournal
 
 SCHEMA_VERSION = 1
 PAGE_ROWS = 1_000
@@ -146,10 +146,9 @@ def open_journal(
     """Open or create the journal at ``url`` for writing; raises JournalError and leaves no lock behind."""
     backend = backend_for(url)
     try:
-        connection = backend.connect(write=True, may_create=may_create)
+        connection = backend.connect(write=True, may_create=may_create, require=_requirement(backend, may_create))
         try:
             with backend.bounded():
-                _require_schema(connection, backend, may_create)
                 backend.prepare(connection, durability)
                 _create(connection, clock or SystemClock())
                 return DatabaseJournal(backend, connection)
@@ -164,22 +163,37 @@ def open_journal(
         raise
 
 
+def _requirement(backend: Backend, may_be_new: bool) -> Require:
+    def require(connection: Connection) -> None:
+        try:
+            with backend.bounded():
+                require_schema(connection, backend, may_be_new)
+        except DBAPIError as error:
+            raise backend.explain(error) from error
+
+    return require
+
+
 def open_reader(url: str) -> DatabaseReader:
     """Open an existing journal for reading; raises JournalError."""
     backend = backend_for(url)
-    connection = backend.connect(write=False)
+    return DatabaseReader(backend, require_journal(backend, backend.connect(write=False)))
+
+
+def require_journal(backend: Backend, connection: Connection) -> Connection:
+    """``connection``, when it leads to a journal of a known version; else it is closed and JournalError raised."""
     try:
-        _require_schema(connection, backend, may_be_new=False)
+        require_schema(connection, backend, may_be_new=False)
     except DBAPIError as error:
         connection.close()
         raise backend.explain(error) from error
     except JournalError:
         connection.close()
         raise
-    return DatabaseReader(backend, connection)
+    return connection
 
 
-def _require_schema(connection: Connection, backend: Backend, may_be_new: bool) -> None:
+def require_schema(connection: Connection, backend: Backend, may_be_new: bool) -> None:
     """Raise unless the database holds a journal of this version, or nothing at all."""
     tables = set(inspect(connection).get_table_names())
     connection.rollback()
@@ -188,11 +202,11 @@ def _require_schema(connection: Connection, backend: Backend, may_be_new: bool) 
     if not tables:
         raise JournalUnavailable(f"the journal {backend.where} is empty; start the service once")
     if not {"meta", "facts"} <= tables:
-        raise JournalDamaged(f"{backend.where} is a database but not a journal; correct journal.url")
+        raise NotAJournal(f"{backend.where} is a database but not a journal; correct journal.url")
     found = connection.execute(select(META.c.value).where(META.c.key == "schema_version")).scalar_one_or_none()
     connection.rollback()
     if found is None or not found.isdigit():
-        raise JournalDamaged(f"the journal {backend.where} does not say its version; restore it from a backup")
+        raise JournalDamaged(f"the journal {backend.where} does not say its version; type: trader journal verify")
     if int(found) > SCHEMA_VERSION:
         raise JournalTooNew(
             f"the journal {backend.where} has version {found} and this program understands {SCHEMA_VERSION}; "
@@ -204,6 +218,8 @@ def _create(connection: Connection, clock: Clock) -> None:
     if inspect(connection).has_table("meta"):
         connection.rollback()
         return
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN")  # else each table is a transaction of its own
     _metadata.create_all(connection)
     rows = [
         {"key": "schema_version", "value": str(SCHEMA_VERSION)},

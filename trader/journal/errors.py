@@ -17,6 +17,10 @@ class JournalDamaged(JournalError):
         self.sequence = sequence
 
 
+class NotAJournal(JournalDamaged):
+    """It is a database, of something else."""
+
+
 class JournalFull(JournalError):
     """There is no room left on the disk."""
 

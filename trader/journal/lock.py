@@ -17,7 +17,7 @@ MAX_PID_BYTES = 32
 class FileLock:
     """An advisory lock on a file, held until ``release`` or the end of the process."""
 
-    def __init__(self, journal: Path) -> None:
+    def __init__(self, journal: Path, name_holder: bool = True) -> None:
         """Take the lock of ``journal`` or raise JournalLocked at once, with the holder's pid where it is known."""
         self._descriptor = _open(journal.with_name(journal.name + ".lock"), journal)
         try:
@@ -29,6 +29,8 @@ class FileLock:
             raise JournalLocked(
                 f"the journal {journal} is in use by {who}; stop that service or give this one a journal of its own"
             ) from error
+        if not name_holder:
+            return
         with contextlib.suppress(OSError):  # the name of the holder is a courtesy: a full disk may refuse it
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
 from trader.journal.api import Durability
-from trader.journal.backend import connect
+from trader.journal.backend import Require, connect
 from trader.journal.errors import (
     JournalDamaged,
     JournalError,
@@ -43,7 +43,7 @@ class PostgresBackend:
         self.where = url.render_as_string(hide_password=True)
         self._cutter: Cutter | None = None
 
-    def connect(self, write: bool, may_create: bool = True) -> Connection:
+    def connect(self, write: bool, may_create: bool = True, require: Require | None = None) -> Connection:
         try:
             arguments = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "ibkr-trading"}
             own = {name: value for name, value in arguments.items() if name not in self._url.query}
@@ -56,12 +56,12 @@ class PostgresBackend:
         connection = connect(engine, self)
         self._cutter = Cutter(connection.connection.driver_connection)
         if write:
-            self._take_lock(connection)
+            self._take_lock(connection, require)
         else:
             connection.execution_options(postgresql_readonly=True)
         return connection
 
-    def _take_lock(self, connection: Connection) -> None:
+    def _take_lock(self, connection: Connection, require: Require | None) -> None:
         try:
             with self.bounded():
                 connection.execute(text(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}"))
@@ -76,6 +76,12 @@ class PostgresBackend:
             raise JournalLocked(
                 f"the journal {self.where} is in use by another service; stop it or give this one its own database"
             )
+        try:
+            if require is not None:
+                require(connection)
+        except BaseException:
+            connection.close()
+            raise
 
     def prepare(self, connection: Connection, durability: Durability) -> None:
         # "local" is on the server's disk but not yet on its standbys', which is what "process" asks at most.

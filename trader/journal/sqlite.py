@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sqlite3
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, create_engine
@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from trader.journal.api import Durability
-from trader.journal.backend import connect
+from trader.journal.backend import Require, connect
 from trader.journal.errors import (
     JournalDamaged,
     JournalError,
@@ -22,6 +22,7 @@ from trader.journal.errors import (
 )
 from trader.journal.lock import FileLock
 from trader.journal.syncer import LogSyncer, checkpoint
+from trader.journal.wal import examine
 
 # A whole check reads the file once, about 1 s for 250 MB; above that a start would be slow, and folding
 # the facts reads nearly all of it anyway.
@@ -39,16 +40,30 @@ class SqliteBackend:
         self._lock: FileLock | None = None
         self._syncer: LogSyncer | None = None
 
-    def connect(self, write: bool, may_create: bool = True) -> Connection:
+    def connect(self, write: bool, may_create: bool = True, require: Require | None = None) -> Connection:
+        if self._path is None:
+            return self._connection(write)
+        if not write or not may_create:
+            self._require_file(self._path)
+        if write:
+            self._make_room(self._path)
+            self._require_log(self._path)
+        if self._path.stat().st_size:
+            # Closing a connection that may write copies the log into the file: so one that may not looks first.
+            with closing(self._connection(write=False)) as connection:
+                self._check_integrity(connection)
+                if require is not None:
+                    require(connection)
+        return self._connection(write)
+
+    def _connection(self, write: bool) -> Connection:
+        return connect(create_engine("sqlite://", creator=lambda: self._open(write), poolclass=NullPool), self)
+
+    def connect_unchecked(self) -> Connection:
+        """A connection that reads whatever the file is; for whoever finds out what is wrong with it."""
         if self._path is not None:
-            if not write or not may_create:
-                self._require_file(self._path)
-            if write:
-                self._make_room(self._path)
-        engine = create_engine("sqlite://", creator=lambda: self._open(write), poolclass=NullPool)
-        connection = connect(engine, self)
-        self._check_integrity(connection)
-        return connection
+            self._require_file(self._path)
+        return self._connection(write=False)
 
     def _make_room(self, path: Path) -> None:
         try:
@@ -67,6 +82,15 @@ class SqliteBackend:
     def _require_file(self, path: Path) -> None:
         if not path.is_file():
             raise JournalUnavailable(f"there is no journal at {path}; check journal.url, or start the service once")
+
+    def _require_log(self, path: Path) -> None:
+        """SQLite would forget what is damaged in the log without a word, and write over it."""
+        try:
+            state = examine(path)
+        except OSError as error:
+            raise JournalUnavailable(f"the log of the journal {path} cannot be read ({error.strerror})") from error
+        if state.damage:
+            raise self._damaged(state.damage)
 
     def _open(self, write: bool) -> sqlite3.Connection:
         if self._path is None:
@@ -134,7 +158,7 @@ class SqliteBackend:
 
     def _damaged(self, detail: str) -> JournalDamaged:
         return JournalDamaged(
-            f"the journal {self.where} is damaged ({detail}); it was left as it is, restore it from a backup"
+            f"the journal {self.where} is damaged ({detail}); it was left as it is; type: trader journal verify"
         )
 
     def close(self) -> None:

@@ -43,7 +43,7 @@ def test_it_refuses_a_journal_with_a_broken_page(path: Path, file: Database) -> 
     content = bytearray(path.read_bytes())
     content[4096 * 4 : 4096 * 6] = b"\xa5" * 4096 * 2
     path.write_bytes(content)
-    with pytest.raises(JournalDamaged, match="restore it from a backup"):
+    with pytest.raises(JournalDamaged, match="trader journal verify"):
         file.open()
 
 
