@@ -14,7 +14,7 @@ from trader import risk
 from trader.clock import NANOSECONDS_PER_SECOND
 from trader.contracts import ZERO, Instrument, TradingState
 from trader.engine.core import Core, Step
-from trader.engine.order_flow import cancel, delay_next_order
+from trader.engine.order_flow import RETRY_PAUSE_MAX_S, cancel, delay_next_order
 from trader.engine.sessions import closes_within, follow, in_flatten_window, session_of
 from trader.events import (
     Approved,
@@ -247,7 +247,11 @@ def pursue(core: Core, step: Step, symbol: str) -> None:
 
 def _must_wait(core: Core, symbol: str) -> bool:
     retry_at = core.retry_at.get(symbol)
-    return retry_at is not None and core.now() < retry_at
+    if retry_at is None:
+        return False
+    # A pause that is longer than any is what a clock that was stepped back makes of one.
+    longest_s = max(RETRY_PAUSE_MAX_S, core.settings.execution.retry_after_s)
+    return 0.0 < (retry_at - core.now()).total_seconds() <= longest_s
 
 
 def _wanted(core: Core, instrument: Instrument) -> Wanted | None:

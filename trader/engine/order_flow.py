@@ -52,6 +52,7 @@ BY_US_INELIGIBLE: Final = frozenset(
 )
 # IB has sent -1 for "not known yet"; a true rebate is never exactly that.
 COMMISSION_NOT_KNOWN: Final = -1
+RETRY_PAUSE_MAX_S: Final = 60.0
 # What is in doubt is asked about after this: time for the broker's own word to come first.
 DOUBT_S: Final = 1.0
 
@@ -292,7 +293,7 @@ def delay_next_order(core: Core, symbol: str) -> None:
     """Wait before the next order in ``symbol``: longer after each one that came to nothing, at most a minute."""
     wait_s = core.retry_s.get(symbol, core.settings.execution.retry_after_s)
     core.retry_at[symbol] = core.now() + timedelta(seconds=wait_s)
-    core.retry_s[symbol] = min(wait_s * 2, 60.0)
+    core.retry_s[symbol] = min(wait_s * 2, RETRY_PAUSE_MAX_S)
 
 
 def cancel(core: Core, step: Step, order: Order, reason: CancelReason) -> None:

@@ -1,6 +1,7 @@
 """Which session it is, how near its close is, and the facts of one opening and closing.
 
-Rules: a session opens with the first event of it, be that a timer or a quote, and never opens twice. Where
+Rules: a session opens with the first event of it, be that a timer or a quote, and never opens twice: a clock that is
+stepped back over an opening or a close makes no new session of an old one, or the books would begin again. Where
 positions are not kept overnight, what was wanted in an earlier session is wanted no more.
 """
 
@@ -48,9 +49,12 @@ def follow(core: Core, step: Step, moment: datetime) -> Session | None:
 
 
 def _untimely(core: Core, session: Session | None, moment: datetime) -> bool:
-    """Whether a late quote would open a session that is over, or a slow clock close one that just opened."""
+    """Whether a late quote would open a session that is over, or a clock that went back open or close one again."""
     if session is not None and session.closes_at <= core.now():
         return True
+    newest_at = core.newest_open_at
+    if newest_at is not None:
+        return moment < newest_at if session is None else session.opens_at <= newest_at
     opened_at = core.session_opened_at
     return opened_at is not None and timedelta(0) < opened_at - moment < CLOCKS_DIFFER_MAX
 
@@ -71,6 +75,7 @@ def _close(core: Core, step: Step, at: datetime) -> None:
 
 
 def _open(core: Core, step: Step, at: datetime, session: Session) -> None:
+    core.newest_open_at = session.opens_at
     total = core.ledger.pnl_base(core.marks(), core.link.rates, session=False)
     step.emit(
         SessionOpened(

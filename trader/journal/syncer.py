@@ -1,8 +1,9 @@
 """Durability right behind the writer: a thread that syncs the write-ahead log and checkpoints it.
 
 Rules: the writer only says that it has written; the thread syncs once for all that came meanwhile, and
-copies the log into the database with passive checkpoints, which never make the writer wait. The first
-failure of the disk is kept in ``failure``, and the writer refuses to go on.
+copies the log into the database with passive checkpoints, which never make the writer wait. A log that is written all
+the time is never copied to its end by those and would grow for ever: one that is too long is emptied, for which the
+writer waits a few milliseconds. The first failure of the disk is kept in ``failure``, and the writer refuses to go on.
 """
 
 import contextlib
@@ -12,6 +13,9 @@ import threading
 from pathlib import Path
 
 CHECKPOINT_COMMITS = 1_000
+# Of 4 KiB each, so 64 MiB.
+LOG_FRAMES_MAX = 16_384
+EMPTYING_TIMEOUT_S = 1.0
 STOP_TIMEOUT_S = 10.0
 
 
@@ -64,10 +68,13 @@ class LogSyncer:
 
 
 def checkpoint(path: Path) -> None:
-    """Copy as much of the log into the database as no reader is in the way of."""
+    """Copy as much of the log into the database as no reader is in the way of; empty it when it is too long."""
     connection = sqlite3.connect(path, timeout=0.0, isolation_level=None)
     try:
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        _, frames, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if frames > LOG_FRAMES_MAX:
+            connection.execute(f"PRAGMA busy_timeout={int(EMPTYING_TIMEOUT_S * 1_000)}")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise

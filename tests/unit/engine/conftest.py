@@ -90,11 +90,12 @@ class Desk:
         calendar: SessionCalendar | None = None,
         run_id: str = "r1",
         reason: StartReason = StartReason.MANUAL,
+        clock: Callable[[datetime], ManualClock] = ManualClock,
         **sections: Any,
     ) -> None:
         self.settings = Settings(instruments=tuple(symbols), **sections)
         self.instruments = {item.symbol: item.instrument() for item in self.settings.instruments}
-        self.clock = ManualClock(start)
+        self.clock = clock(start)
         self.strategy = strategy or Scripted()
         self.calendar = calendar or SessionCalendar.load(self.settings.session.calendar)
         self.engine = Engine(self.settings, self.instruments, self.strategy, self.calendar, self.clock, run_id)
