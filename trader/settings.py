@@ -200,7 +200,7 @@ class JournalSettings(Model):
     """Where the facts are kept, and how durable they are before an order is sent."""
 
     url: str = "sqlite:///state/journal.db"
-    """`sqlite:///FILE`, or `postgresql://USER@HOST/NAME` (leave the password to PostgreSQL's password file)."""
+    """`sqlite:///FILE`, or `postgresql+psycopg://USER@HOST/NAME` (password: in PostgreSQL's password file)."""
     durability: Literal["process", "power"] = "process"
     """`power` waits for the disk before an order is sent; `process` survives any crash of the process."""
 
