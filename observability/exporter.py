@@ -13,6 +13,8 @@ import logging
 import os
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler
 from prometheus_client import CollectorRegistry
 
 from observability.collectors import SnapshotSource
@@ -29,6 +31,16 @@ MAX_LINE_BYTES = 4_096
 MAX_HEADERS = 64
 STOP_TIMEOUT_S = 2.0
 HEALTHY_LOOP_AGE_S = 10.0
+
+
+def _is_a_defect(record: logging.LogRecord) -> bool:
+    """Whether a failed request is this side's fault; a bad one was answered, and is no reason for a traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, (HttpProcessingError, web.RequestPayloadError, ConnectionError))
+
+
+http_logger = logging.getLogger(f"{__name__}.http")
+http_logger.addFilter(_is_a_defect)
 
 
 class ExporterUnavailable(Exception):
@@ -72,6 +84,7 @@ class Exporter:
             self._application(),
             access_log=None,
             handle_signals=False,
+            logger=http_logger,
             shutdown_timeout=STOP_TIMEOUT_S,
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_LINE_BYTES,
@@ -99,6 +112,7 @@ class Exporter:
 
     def _application(self) -> web.Application:
         application = web.Application(client_max_size=1)
+        application.on_response_prepare.append(_close_after)
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._health)
         application.router.add_get("/readyz", self._readiness)
@@ -112,7 +126,7 @@ class Exporter:
         if server is None or len(server.connections) >= MAX_CONNECTIONS:
             return _Refused()
         handler = server()
-        asyncio.get_running_loop().call_later(CONNECTION_S, handler.force_close)
+        asyncio.get_running_loop().call_later(CONNECTION_S, _cut_off, handler)
         return handler
 
     def _unavailable(self, error: OSError) -> str:
@@ -125,32 +139,40 @@ class Exporter:
 
     async def _alerts(self, request: web.Request) -> web.Response:
         assert self._webhook is not None
-        return _closing(await self._webhook.handle(request))
+        return await self._webhook.handle(request)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         if self._webhook is not None:
             self._webhook.scraped(request)
         async with self._rendering:
             body, content_type = await render(self._registry, request.headers.get("Accept", ""), self._clock)
-        return _closing(web.Response(body=body, headers={"Content-Type": content_type}))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _health(self, request: web.Request) -> web.Response:
         ages = self._ticks.ages_s()
         stuck = sorted(loop for loop, age in ages.items() if age > HEALTHY_LOOP_AGE_S)
         answer = {"alive": not stuck, "stuck": stuck, "loop_age_s": {k: round(v, 3) for k, v in ages.items()}}
-        return _closing(web.json_response(answer, status=503 if stuck else 200))
+        return web.json_response(answer, status=503 if stuck else 200)
 
     async def _readiness(self, request: web.Request) -> web.Response:
         try:
             snapshot = self._snapshot()
         except Exception:  # the answer must be "not ready", whatever the reason is that it cannot be told
             logger.exception("readiness could not be told")
-            return _closing(web.json_response({"ready": False, "problems": ["the state cannot be read"]}, status=503))
+            return web.json_response({"ready": False, "problems": ["the state cannot be read"]}, status=503)
         answer = {"ready": snapshot.ready, "problems": list(snapshot.problems)}
-        return _closing(web.json_response(answer, status=200 if snapshot.ready else 503))
+        return web.json_response(answer, status=200 if snapshot.ready else 503)
 
 
-def _closing(response: web.Response) -> web.Response:
-    """The response, after which the connection is closed: so no connection stays open for nothing."""
+def _cut_off(handler: RequestHandler) -> None:
+    """End a connection now: a polite close would wait for ever for a client that does not read."""
+    transport = handler.transport
+    handler.force_close()
+    if transport is not None:
+        transport.abort()
+
+
+async def _close_after(_request: web.Request, response: web.StreamResponse) -> None:
+    """Close the connection after any answer, refusals too: so no connection stays open for nothing."""
     response.force_close()
-    return response
+    response.headers["Connection"] = "close"

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from observability.catalogue import OTHER
 from observability.catalogue.policy import SLOS
@@ -64,7 +65,10 @@ class PolicyWebhook:
     async def handle(self, request: web.Request) -> web.Response:
         if not self._is_authorized(request.headers.get("Authorization", "")):
             return self._refused(401, "the bearer token is missing or wrong; it is in the file of policy.token_file")
-        body = await _body(request)
+        try:
+            body = await _body(request)
+        except (web.RequestPayloadError, HttpProcessingError):
+            return self._refused(400, "the message's body is not what its headers say")
         if body is None:
             return self._refused(413, f"a message may have {MAX_BODY_BYTES} bytes at most")
         try:
@@ -86,7 +90,9 @@ class PolicyWebhook:
 
     def _is_authorized(self, header: str) -> bool:
         scheme, token = header[: len(BEARER)], header[len(BEARER) :]
-        return scheme.lower() == BEARER and hmac.compare_digest(token.strip().encode(), self._token)
+        return scheme.lower() == BEARER and hmac.compare_digest(
+            token.strip().encode(errors="surrogateescape"), self._token
+        )
 
     def _received(self, message: _Message) -> PolicyAlertsReceived:
         settings = self._settings()

@@ -24,6 +24,8 @@ PRICE_INCREMENT: Final[Objection] = (
 SIZE_ZERO: Final[Objection] = (434, "The order size cannot be zero.")
 FRACTIONAL: Final[Objection] = (10243, "Fractional-sized order cannot be placed via API. Please use desktop version.")
 LARGEST_QUANTITY: Final = Decimal(10) ** 9
+# Beyond it a remainder by the tick size has more digits than a Decimal keeps.
+LARGEST_PRICE: Final = Decimal(10**12)
 
 
 def _invalid(cause: str) -> Objection:
@@ -68,7 +70,9 @@ def _object_to_prices(request: OrderRequest, contract: ListedContract) -> Object
         OrderType.TRAIL: (request.aux_price, request.trail_stop_price),
     }[kind]
     prices = [price for price in used if price is not None]
-    if any(not price.is_finite() or price <= 0 or price % contract.tick_size for price in prices):
+    if any(
+        not price.is_finite() or price <= 0 or price > LARGEST_PRICE or price % contract.tick_size for price in prices
+    ):
         return PRICE_INCREMENT
     return None
 

@@ -182,3 +182,13 @@ async def test_rendering_lets_others_run_in_between() -> None:
     task.cancel()
     assert turns > 1
     assert body.count(b"# TYPE") == 300
+
+
+@pytest.mark.parametrize("request_line", ["GET /nothing HTTP/1.1", "DELETE /metrics HTTP/1.1"])
+async def test_a_refused_request_ends_its_connection_and_leaves_no_traceback(
+    served: Served, request_line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    status, headers, _ = await exchange(served.port, f"{request_line}\r\nHost: x\r\n\r\n".encode())
+    assert status in (400, 404, 405)
+    assert headers["connection"] == "close"
+    assert not caplog.records

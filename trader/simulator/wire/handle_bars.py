@@ -140,10 +140,15 @@ def _what(text: str) -> What:
     return _WHAT[text]
 
 
+def _is_short(digits: str) -> bool:
+    """Whether these are few digits, as ``int`` and a person read them."""
+    return digits.isascii() and digits.isdigit() and len(digits) <= 9
+
+
 def _bar_size_s(text: str) -> int:
     amount, _, unit = text.strip().partition(" ")
     unit_s = _BAR_UNITS_S.get(unit.rstrip("s"))
-    if not amount.isdigit() or unit_s is None or not 0 < int(amount) <= 60:
+    if not _is_short(amount) or unit_s is None or not 0 < int(amount) <= 60:
         raise BadRequest(f"the bar size {text[:30]!r} is none; write 5 secs, 1 min, 1 hour or 1 day")
     return int(amount) * unit_s
 
@@ -151,7 +156,7 @@ def _bar_size_s(text: str) -> int:
 def _duration_s(text: str) -> int:
     amount, _, unit = text.strip().partition(" ")
     unit_s = _DURATION_UNITS_S.get(unit.strip() or "S")
-    if not amount.isdigit() or unit_s is None or not 0 < int(amount) <= 100_000:
+    if not _is_short(amount) or unit_s is None or not 0 < int(amount) <= 100_000:
         raise BadRequest(f"the duration {text[:30]!r} is none; write 1800 S, 1 D, 1 W, 1 M or 1 Y")
     return int(amount) * unit_s
 
