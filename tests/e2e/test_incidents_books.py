@@ -1,6 +1,7 @@
 """Incidents of answers, executions, costs and error codes, played on the wire; docs/incidents.md lists them all."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,6 +10,8 @@ import pytest
 
 from tests.e2e.incidents_bench import (
     A_POSITION,
+    ASKED_FOR,
+    COMMISSION,
     ASKED_FOR,
     EXECUTION,
     OPEN_ORDER,
@@ -214,3 +217,22 @@ async def test_pysystemtrade_1661_a_commission_is_unknown_until_it_is_reported(t
             assert (await b.metrics())['trader_pnl_commissions_missing{currency="USD"}'] == 1
         await b.settle(100)
         assert (await b.metrics())['trader_pnl_commissions_missing{currency="USD"}'] == 0
+
+
+async def test_executions_are_asked_for_before_the_brokers_midnight_also_on_a_bad_day(tmp_path: Path) -> None:
+    """Executions are told for the current day only; what nobody told of must be asked for before it ends."""
+    async with bench(tmp_path, start=datetime(2013, 10, 8, 3, 39, 56, tzinfo=UTC), **RESTING) as b:
+        await rest(b)
+        asked = len(b.wire.sent)
+
+        def until_asked(fields: Fields) -> Iterable[Fields]:
+            called = any(sent[0] == ASKED_FOR["executions"] for sent in b.wire.sent[asked:])
+            return (fields,) if called or fields[0] not in (STATUS, EXECUTION, COMMISSION, A_POSITION) else ()
+
+        b.wire.down = until_asked
+        b.move(69.0, 69.01)
+        await b.until(lambda: b.open() == [], "the fill at the gateway")
+        assert b.position == 0
+        await b.until(lambda: b.of(FillBooked), "the last call")
+        assert b.core.now() < datetime(2013, 10, 8, 3, 41, tzinfo=UTC)
+        await b.settle(100)

@@ -10,7 +10,7 @@ from datetime import datetime
 from trader import risk
 from trader.clock import NANOSECONDS_PER_SECOND
 from trader.contracts import TradingState
-from trader.engine import decisions, order_flow, recovery, sessions
+from trader.engine import decisions, last_call, order_flow, recovery, sessions
 from trader.engine.core import AwaitedFills, Core, Step
 from trader.events import (
     BrokerStateReceived,
@@ -157,6 +157,7 @@ def _follow(core: Core, step: Step, wanted: FlattenStep) -> None:
 def on_timer(core: Core, step: Step, event: TimerElapsed) -> None:
     now, now_ns = event.at, event.monotonic_ns
     sessions.follow(core, step, now)
+    last_call.follow(core, step, now, now_ns)
     _order_deadlines(core, step, now, now_ns)
     if core.link.connected:
         if core.panic is not None:

@@ -39,6 +39,10 @@ class Link:
     next_ask_ns: int | None = None
     believed_from_ns: int = 0
     retry_s: float = RECONCILE_RETRY_S
+    executions_at: datetime | None = None
+    executions_ns: int = 0
+    day_ends_at: datetime | None = None
+    last_call_ns: int | None = None
 
     @property
     def usable(self) -> bool:

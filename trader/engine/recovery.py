@@ -130,6 +130,8 @@ def on_broker_state(core: Core, step: Step, event: BrokerStateReceived) -> None:
     """Take the broker's answers in: executions first, then orders, then compare positions."""
     if core.link.asked_ns is not None and event.requested_ns >= core.link.asked_ns:
         core.link.asked_ns = None
+    if event.executions is not None:
+        core.link.executions_at, core.link.executions_ns = event.at, event.requested_ns
     if not believed(core, event):
         _take_executions(core, step, event)
         return

@@ -60,6 +60,7 @@ def _untimely(core: Core, session: Session | None, moment: datetime) -> bool:
 
 
 def _close(core: Core, step: Step, at: datetime) -> None:
+    core.link.plan_question(core.clock.monotonic_ns(), 0.0)  # what the session did is compared at its end
     pnl = core.ledger.pnl_base(core.marks(), core.link.rates, session=True)
     step.emit(
         SessionClosed(

@@ -86,6 +86,13 @@ class Authentication(_Model):
     zone: Zone
 
 
+class DayEnd(_Model):
+    """When a broker's day ends; executions of an earlier day are told no more."""
+
+    at: LocalTime
+    zone: Zone
+
+
 class WindowsFile(_Model):
     """The content of a file of broker windows."""
 
@@ -94,6 +101,7 @@ class WindowsFile(_Model):
     regions: dict[str, tuple[Rule, ...]]
     weekend: Rule
     authentication: Authentication
+    day_ends: DayEnd = DayEnd(at="00:00", zone="America/New_York")
 
 
 class BrokerWindows:
@@ -107,6 +115,7 @@ class BrokerWindows:
         self.as_of = content.as_of
         self._rules = (*((region, rule) for rule in content.regions[region]), ("weekend", content.weekend))
         self._authentication = content.authentication
+        self._day_ends = content.day_ends
 
     @classmethod
     def load(cls, region: str = "north_america", file: Path | None = None) -> "BrokerWindows":
@@ -137,6 +146,14 @@ class BrokerWindows:
         candidates = [first + ONE_DAY * ahead for ahead in range(9)]
         expiries = (min(_readings(day, rule.at, rule.zone)) for day in candidates if day.weekday() == rule.day)
         return min(expiry for expiry in expiries if expiry > moment)
+
+    def next_day_end(self, moment: datetime) -> datetime:
+        """When the broker's day ends next, after ``moment``, in UTC."""
+        require_aware(moment)
+        rule = self._day_ends
+        first = moment.astimezone(rule.zone).date()
+        ends = (min(_readings(first + ONE_DAY * ahead, rule.at, rule.zone)) for ahead in range(3))
+        return min(end for end in ends if end > moment)
 
     def _around(self, moment: datetime) -> Iterator[ResetWindow]:
         """Every window that starts between two days before ``moment`` and eight days after it."""
