@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from trader.clock import NANOSECONDS_PER_SECOND
-from trader.journal import JournalError, JournalReader
+from trader.journal import JournalDamaged, JournalError, JournalReader
 from trader.maintenance.backup import BackupError, Books, Entry, Manifest, entries, restore_to
 from trader.maintenance.backup.books import difference, fold, same_history, up_to
 from trader.maintenance.backup.folder import of_books
@@ -89,10 +89,10 @@ def against_live(manifest: Manifest, journal_url: str) -> tuple[Outcome, str]:
     """Whether the live journal comes to the manifest's books at the manifest's last fact, and how not."""
     try:
         live = books_at(journal_url, manifest.books.last_sequence, manifest.books.base_currency)
+    except (BackupError, JournalDamaged) as error:
+        return Outcome.FAILED, f"whole, but the live journal is not: {error}"
     except JournalError as error:
         return Outcome.UNKNOWN, f"whole; not compared, because the live journal cannot be read: {error}"
-    except BackupError as error:
-        return Outcome.FAILED, f"whole, but the live journal is not: {error}"
     return compare(manifest.books, live)
 
 
