@@ -12,7 +12,6 @@ from tests.e2e.incidents_bench import (
     A_POSITION,
     ASKED_FOR,
     COMMISSION,
-    ASKED_FOR,
     EXECUTION,
     OPEN_ORDER,
     POSITIONS_END,
