@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from trader.drills.simulation.client import SimulatedClient
 
 CONNECTION: Final = -1
+BROKEN: Final = (
+    2110,
+    "Connectivity between Trader Workstation and server is broken. It will be restored automatically.",
+)
 FOREIGN_CLIENT: Final = 77
 GHOST_IDS_FROM: Final = 500_000
 
@@ -118,6 +122,11 @@ class Broker:
         self.connection = Connection(self, client)
         self._client = client
         return self.connection
+
+    def greet(self) -> None:
+        """What the gateway says of itself to a client that has just begun."""
+        if self.traffic.lost:
+            self._tell_code(BROKEN)
 
     def send_order(self, connection: Connection, request: OrderRequest) -> None:
         """Hand an order to the socket."""

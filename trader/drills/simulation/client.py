@@ -180,6 +180,7 @@ class SimulatedClient:
             self._subscribe(self._instruments)
 
         connection.deliver(up)
+        self._broker.greet()
         self._broker.scheduler.later(RETRY_MAX_S, self._retry_unless_up)
 
     def _retry_unless_up(self) -> None:

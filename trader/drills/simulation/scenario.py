@@ -223,6 +223,6 @@ ACTIONS: Final[tuple[tuple[float, int, Callable[[Random, float], Action]], ...]]
         ),
     ),
     (0.1, 2, lambda r, at: ForeignCancel(at_s=at)),
-    (0.1, 2, lambda r, at: Ghost(at_s=at)),
+    (0.25, 3, lambda r, at: Ghost(at_s=at)),
     (0.1, 1, lambda r, at: DiskFull(at_s=at, duration_s=r.choice((1.0, 6.0)))),
 )

@@ -91,6 +91,7 @@ class Witness:
         self.adopted = 0
         # what left
         self.commanded: dict[str, PlaceOrder] = {}
+        self.cancelled_all = False
         self.used_ids: dict[int, str] = {}
         self.sent_at: deque[float] = deque(maxlen=2_000)
         self._stepped_at = 0.0
@@ -107,6 +108,7 @@ class Witness:
     def restarted(self) -> None:
         """A new process begins, and has heard nothing."""
         self.agreement = Agreement()
+        self.cancelled_all = False
         self.differs_since.clear()
         while self.sent_at and self.sent_at[0] < self._stepped_at:
             self.sent_at.popleft()

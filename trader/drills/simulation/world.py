@@ -42,6 +42,7 @@ from trader.drills.simulation.trace import Trace
 from trader.drills.simulation.witness import Witness
 from trader.events import (
     AnyFact,
+    CancelAllOrders,
     Command,
     HaltRequested,
     PlaceOrder,
@@ -149,6 +150,9 @@ class World:
         self._trap.disarm()
         self.trace.note("world", "from here on nothing goes wrong")
         self._pass_until(self._settled, self.scenario.calm_s)
+        if self.scenario.disturbed_symbol:
+            # What somebody else's executions were corrected to is heard of by asking only.
+            self._pass(self.scenario.settings.gateway.reconcile_interval_s + 2 * STEP_S)
         core = self._core()
         if core is not None and core.link.connected and not core.link.reconciled:
             # A day's executions that the broker does not tell any more: a person has to say whose books are right.
@@ -276,6 +280,8 @@ class World:
         self._look(When.COMMAND, command)
         if isinstance(command, PlaceOrder):
             self._witness.placed(command)
+        elif isinstance(command, CancelAllOrders):
+            self._witness.cancelled_all = True
 
     def _about_to_write(self, fact: AnyFact) -> None:
         self.trace.value("journal", fact)
