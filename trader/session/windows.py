@@ -101,7 +101,7 @@ class WindowsFile(_Model):
     regions: dict[str, tuple[Rule, ...]]
     weekend: Rule
     authentication: Authentication
-    day_ends: DayEnd = DayEnd(at=time(0), zone=ZoneInfo("America/New_York"))
+    day_ends: DayEnd = Field(default_factory=lambda: DayEnd.model_validate({"at": "00:00", "zone": "America/New_York"}))
 
 
 class BrokerWindows:
