@@ -23,12 +23,13 @@ from trader.orders import DEAD_STATUSES, Order, Orders, has_ended, live_lines
 
 
 class OrderUpdate(msgspec.Struct, frozen=True, gc=False):
-    """What the broker's answers say happened to one order of ours."""
+    """What the broker's answers say happened to one order of ours; ``order_id`` is that of the living one, 0 unknown."""
 
     order_ref: str
     trigger: OrderTrigger
     perm_id: int
     detail: str
+    order_id: int = 0
 
 
 class Mismatch(msgspec.Struct, frozen=True, gc=False):
@@ -85,7 +86,13 @@ def order_findings(
         elif ref in settled:
             duplicates += found
     updates = [
-        OrderUpdate(ref, OrderTrigger.FOUND_OPEN, line.perm_id, f"open at the broker: {line.status}")
+        OrderUpdate(
+            order_ref=ref,
+            trigger=OrderTrigger.FOUND_OPEN,
+            perm_id=line.perm_id,
+            detail=f"open at the broker: {line.status}",
+            order_id=line.order_id if line.client_id == client_id else 0,
+        )
         for ref, line in live.items()
     ]
     completed = _completed_by_ref(orders, state)

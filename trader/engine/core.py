@@ -104,6 +104,8 @@ class Core:
         self.sent_ns: dict[str, int] = {}
         self.ended_ns: dict[str, int] = {}
         self.cancel_sent_ns: dict[str, int] = {}
+        # The order id to cancel by, where what lives of an order at the broker has another one than it was sent with.
+        self.living_ids: dict[str, int] = {}
         self.awaited_fills: dict[str, AwaitedFills] = {}
         self.reject_hints: dict[str, str] = {}
         self.recent_orders_ns: deque[int] = deque(maxlen=2_000)
@@ -187,6 +189,7 @@ class Core:
         if order is not None and order.final:
             self.awaited_fills.pop(order_ref, None)
             self.cancel_sent_ns.pop(order_ref, None)
+            self.living_ids.pop(order_ref, None)
             self.reject_hints.pop(order_ref, None)
             self.unmet.add(order.symbol)
 

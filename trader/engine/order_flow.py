@@ -309,7 +309,8 @@ def send_cancel(core: Core, step: Step, order: Order) -> None:
     core.cancel_sent_ns[order.order_ref] = core.clock.monotonic_ns()
     if order.client_id not in (None, core.link.client_id):
         return  # its order id is another client's: here it would mean an order of our own
-    step.send(CancelOrder(order_ref=order.order_ref, order_id=order.order_id))
+    order_id = core.living_ids.get(order.order_ref, order.order_id)
+    step.send(CancelOrder(order_ref=order.order_ref, order_id=order_id))
 
 
 def cancel_all(core: Core, step: Step, reason: CancelReason) -> None:

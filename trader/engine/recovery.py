@@ -76,6 +76,8 @@ def on_upstream_lost(core: Core, step: Step, event: UpstreamLostReceived) -> Non
 
 def on_upstream_restored(core: Core, step: Step, event: UpstreamRestoredReceived) -> None:
     core.link.upstream = True
+    # Its loss need not have been heard: that it is back says that it was away.
+    core.link.lose_agreement(f"not reconciled since IB's servers are back ({event.code})")
     core.link.believed_from_ns = core.clock.monotonic_ns()
     if event.data_lost:
         step.send(Resubscribe())
@@ -217,6 +219,8 @@ def _apply_orders(core: Core, step: Step, findings: OrderFindings, requested_ns:
         order = core.orders.get(update.order_ref)
         # What ended after the question was asked may still be open in the answer.
         if order is not None and core.ended_ns.get(update.order_ref, -1) < requested_ns:
+            if update.order_id and update.order_id != order.order_id:
+                core.living_ids[order.order_ref] = update.order_id
             advance(core, step, order, *_verdict(core, update), update.perm_id)
             if order.cancel_reason is not None and not order.final:
                 send_cancel(core, step, order)

@@ -173,7 +173,7 @@ def _limits(witness: Witness, core: Core, command: Any) -> str:
         return ""
     if witness.sent_last_minute() >= limits.max_orders_per_minute:
         return f"{command.order_ref} is order {witness.sent_last_minute() + 1} in a minute"
-    living = witness.living()
+    living = [request for request, _ in witness.living() if request.order_ref not in witness.ghosts]
     if len(living) >= limits.max_open_orders:
         return f"{command.order_ref} leaves while {len(living)} orders are open"
     price = _price(witness, command)
