@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 
 CONFIDENCE: Final = 0.95
-# A slope below this share of the level, for a session, is none: it would take years to double it.
-NEGLIGIBLE_RATIO: Final = 0.002
+# A slope below this share of the level, for a session, is what the allocator has not given back, and ends by itself.
+NEGLIGIBLE_RATIO: Final = 0.005
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
