@@ -76,7 +76,8 @@ DENIALS: Final = (
     *(
         Denial(f"write to {folder}", f"write {folder}", WRITE, TRADER)
         for folder in (
-            "/home/trader", "/var/lib/prometheus/node-exporter", "/run/lock", "/dev/shm", "/dev/mqueue",
+            "/home/trader", f"{BASE}/backups", "/var/lib/prometheus/node-exporter", "/run/lock", "/dev/shm",
+            "/dev/mqueue",
         )
     ),
     Denial("change its configuration", "change config", WRITE, ROOT),
