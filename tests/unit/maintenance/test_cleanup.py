@@ -65,6 +65,10 @@ def test_a_dry_run_lists_what_it_would_delete_and_deletes_nothing(context: Conte
     assert sorted(tmp_path.rglob("*")) == before
     assert table(section, "Files would be deleted").rows[0][0] == str(old)
     assert "one file of 99 B would be deleted" in section.sentence
+    assert figure(section, "Size of what would be deleted").value == 99
+    looked_at = [path for path in (tmp_path / "logs").rglob("*") if path.is_file()]
+    (logs,) = [row for row in table(section, "Folders").rows if row[0] == "Logs"]
+    assert logs[1:6] == (str(tmp_path / "logs"), len(looked_at), sum(p.stat().st_size for p in looked_at), 1, 99)
 
 
 def test_above_the_size_the_oldest_go_first(tmp_path: Path) -> None:
