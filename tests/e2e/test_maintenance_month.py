@@ -9,20 +9,25 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 import yaml
 
-from tests.unit.maintenance import recomputed
+from tests.unit.maintenance import months, recomputed
 from tests.unit.maintenance.read_page import Element, cells, drawn, parsed, same
 from tests.unit.maintenance.recomputed import Expected, Rows, Shown, Told
 from tests.unit.maintenance.trading_month import MONTH_BEGINS, MONTH_ENDS, configuration, simulate
+from trader.clock import ManualClock
+from trader.maintenance import backup_task, backup_verification
+from trader.maintenance.model import Kind, Section
+from trader.settings_file import load_settings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("simulated-month")]
 
@@ -34,13 +39,15 @@ DAYS: Final = ("2026-03-10", "2026-03-12", "2026-03-13", "2026-03-16", "2026-03-
 OTHER_DAYS: Final = ("2026-03-06", "2026-03-19", "2026-03-20", "2026-03-31")
 WEEKS: Final = ("2026-03-21", "2026-03-28")
 NEAR: Final = 1e-6
+Backups = tuple[list[Section], list[Section]]
 
 # What is not of the journal, by task: where it is computed again, and by what text it is found there.
 ELSEWHERE: Final[Mapping[str, Mapping[str, str]]] = {
     "health": {
         "Service": 'figure(section, "Service")', "Restarts by systemd": 'figure(section, "Restarts by systemd")',
         "Ready now": 'figure(section, "Ready now")', "Starts": "", "Unplanned starts": "",
-        "Checks": 'rows(section, "Checks")', "Starts by reason": 'rows(section, "Starts by reason")', "Stops": 'table(section, "Stops")',
+        "Checks": 'rows(section, "Checks")', "Starts by reason": 'rows(section, "Starts by reason")',
+        "Stops": 'table(section, "Stops")',
     },
     "errors": {},
     "resources": {"Use at the moment of this report": 'rows(section, "Use at the moment of this report")'},
@@ -51,7 +58,7 @@ ELSEWHERE: Final[Mapping[str, Mapping[str, str]]] = {
         "Size of what would be deleted": 'figure(section, "Size of what would be deleted")',
         "Folders": 'table(section, "Folders")',
     },
-    "drills": {"Emergency drills": 'rows(section, "Emergency drills")'},
+    "drills": {"Emergency drills": 'rows(found, "Emergency drills")'},
     "reauth": {
         "The login ends in": 'figure(section, "The login ends in")',
         "A person has to log in after": 'figure(section, "A person has to log in after")',
@@ -151,7 +158,9 @@ def agrees(value: Any, expected: Any, unit: str) -> bool:
     if isinstance(expected, Shown):
         if expected.value is None:
             return bool(value == "—")
-        return any(same(value, expected.value, unit) for unit in ("money", "mean", "ratio", "seconds") if fits(value, unit))
+        return any(
+            same(value, expected.value, unit) for unit in ("money", "mean", "ratio", "seconds") if fits(value, unit)
+        )
     if value is None or expected is None:
         return value is None and expected is None
     if isinstance(expected, datetime):
@@ -375,10 +384,82 @@ def test_the_verdict_is_the_worst_of_the_tasks_and_comes_first(month: Month) -> 
         assert main.text.index(banner.text) < min(main.text.index(table.text) for table in main.every("table"))
 
 
+@pytest.fixture(scope="session")
+def backups(month: Month) -> tuple[list[Section], list[Section]]:
+    """What the daily job says of three backups that it makes, and then the monthly job of them."""
+    folder = month.folder.parent / f"{month.folder.name}-backups"
+    (folder / "scratch").mkdir(parents=True)
+    clock = ManualClock(MONTH_ENDS)
+    base = months.context_of(folder, kind=Kind.DAILY, now=MONTH_ENDS)
+    config = month.folder / "config" / "config.yaml"
+    context = replace(base, settings=load_settings(config), config_file=config, clock=clock)
+    made = []
+    for _ in range(3):
+        made.append(backup_task.run(context))
+        clock.advance(timedelta(days=1))
+    return made, [backup_verification.run(context) for _ in range(2)]
+
+
+def test_every_figure_of_a_backup_is_that_of_the_journal_and_of_the_file(month: Month, backups: Backups) -> None:
+    folder = month.folder.parent / f"{month.folder.name}-backups" / "backups"
+    files = sorted(folder.glob("*.tar.gz"))
+    fills = sum(row.kind == "FillBooked" for row in month.rows.all)
+    for number, section in enumerate(backups[0], start=1):
+        file = files[number - 1]
+        compare(
+            as_data(section),
+            Expected(
+                figures={
+                    "Backup": (file.name, "ok"), "Size": (file.stat().st_size, "ok"), "Made and verified in": (0, "ok"),
+                    "Facts": (len(month.rows.all), "ok"), "Fills": (fills, "ok"), "Backups kept": (number, "ok"),
+                },
+                tables={"Backups": [(f.name, made_at(f), f.stat().st_size, "there") for f in files[:number]]},
+            ),
+        )  # fmt: skip
+
+
+def test_every_figure_of_a_verified_backup_is_that_of_the_journal(month: Month, backups: Backups) -> None:
+    files = sorted((month.folder.parent / f"{month.folder.name}-backups" / "backups").glob("*.tar.gz"), reverse=True)
+    fills = sum(row.kind == "FillBooked" for row in month.rows.all)
+    books = recomputed.Books(month.rows, len(month.rows.all))
+    held = sum(bool(books.position(symbol)) for symbol in books.currency)
+    for section in backups[1]:
+        data = as_data(section)
+        (seed,) = [item["value"] for item in data["figures"] if item["label"] == "Seed of the choice"]
+        tried = (files[0], random.Random(int(seed)).choice(files[1:]))
+        found = "whole; its books are those of the live journal at the same fact"
+        compare(
+            data,
+            Expected(
+                figures={
+                    "Backups there": (len(files), "ok"), "Restored and compared": (2, "ok"),
+                    "Seed of the choice": (seed, "ok"),
+                },
+                tables={
+                    "Restored": [(f.name, made_at(f), len(month.rows.all), fills, held, 0, found) for f in tried]
+                },
+            ),
+        )  # fmt: skip
+
+
+def made_at(file: Path) -> datetime:
+    return datetime.strptime(file.name.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+def as_data(section: Section) -> dict[str, Any]:
+    """The section as it lies in a report's JSON."""
+    encoded = msgspec.json.Encoder(decimal_format="string").encode(section)
+    data = json.loads(encoded)
+    assert isinstance(data, dict)
+    return data
+
+
 def test_looking_back_writes_reports_and_nothing_else(month: Month) -> None:
     written = {path.relative_to(month.folder).parts[0] for path in month.folder.rglob("*") if path.is_file()}
     assert written == {"config", "logs", "state"}
     assert not os.path.lexists(month.folder / "backups")
     index = parsed((month.folder / "logs" / "reports" / "index.html").read_text())
     links = [link.attributes["href"] for link in index.every("a")]
-    assert {str(one.path.with_suffix(".html").relative_to(month.folder / "logs/reports")) for one in month.every} <= {*links}
+    assert {str(one.path.with_suffix(".html").relative_to(month.folder / "logs/reports")) for one in month.every} <= {
+        *links
+    }

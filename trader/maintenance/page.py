@@ -122,7 +122,9 @@ def _splits(text: str) -> Iterator[tuple[str, str]]:
 def _lacking(reason: str, lacking: Mapping[str, Sequence[str]]) -> str:
     if not any(any(what) for what in lacking.values()):
         return f"<li><strong>{escape(', '.join(lacking))}</strong>: {escape(reason)}</li>"
-    tasks = "".join(f"<li><strong>{escape(title)}</strong>: {escape('; '.join(w))}</li>" for title, w in lacking.items())
+    tasks = "".join(
+        f"<li><strong>{escape(title)}</strong>: {escape('; '.join(w))}</li>" for title, w in lacking.items()
+    )
     return f"<li>{escape(reason)}<ul>{tasks}</ul></li>"
 
 

@@ -167,7 +167,9 @@ def _trend_rows(weeks: Weeks) -> Iterator[tuple[Value, ...]]:
 
 def _shown(value: Number, unit: Unit) -> Value:
     """One column has values of several units, so they are text; the mean of counts is rarely whole."""
-    return text_of(round(value, 1) if unit is Unit.COUNT and value is not None else value, unit)
+    if unit is Unit.COUNT and isinstance(value, float):
+        value = round(value, 1)
+    return text_of(value, unit)
 
 
 # -- tables and charts

@@ -91,7 +91,9 @@ def same(shown: str, value: Any, unit: str, currency: str = "") -> bool:
     shown = shown.replace("\N{MINUS SIGN}", "-")
     if unit == "moment":
         # Cut to milliseconds, as the text is.
-        told = datetime.strptime(shown.removesuffix(" UTC") + "000" * ("." in shown), _pattern(shown)).replace(tzinfo=UTC)
+        told = datetime.strptime(shown.removesuffix(" UTC") + "000" * ("." in shown), _pattern(shown)).replace(
+            tzinfo=UTC
+        )
         return timedelta(0) <= datetime.fromisoformat(value) - told < timedelta(milliseconds=1)
     if isinstance(value, str) and unit == "text":
         return shown == value.replace("\N{MINUS SIGN}", "-")

@@ -294,7 +294,9 @@ class Period:
         filled, eligible = self.fill_rate()
         waits, net = self.waits(), self.net
         p99 = rank(waits, 99)
-        latency = (f"{brief(p99)} over {many(len(waits), 'order')}", self.latency()) if p99 is not None else NOT_MEASURED
+        latency = (
+            (f"{brief(p99)} over {many(len(waits), 'order')}", self.latency()) if p99 is not None else NOT_MEASURED
+        )
         rate = (
             (f"{100 * filled / eligible:.1f} % ({filled} of {many(eligible, 'order')})", kept(filled / eligible > 0.9))
             if eligible
@@ -498,7 +500,7 @@ def review(rows: Rows, until: datetime, daily: Sequence[Told]) -> Expected:
             name: (value, verdicts[metric[name]] if name in metric else "ok") for name, value in shown.items()
         },
         tables={
-            "By week (USD)": [_week_row(end, week, days) for (_, end), week, days in zip(weeks, each, told, strict=True)],
+            "By week (USD)": [_week_row(weeks[place][1], week, told[place]) for place, week in enumerate(each)],
             "Last week against the weeks before": [_trend(name, each) for name in shown],
             "Against the success metrics, last week": last.against_metrics(),
             **_by_daily(told),
@@ -538,7 +540,12 @@ def _trend(name: str, weeks: Sequence[Mapping[str, Any] | None]) -> tuple[Any, .
     usual = sum(map(Fraction, before)) / len(before) if len(before) > 1 else None
     change = None if now is None or usual is None else Fraction(now) - usual
     word = "not known" if change is None else "lower" if change < 0 else "higher" if change else "as before"
-    return (name, *(Shown(None if value is None else float(value)) for value in (now, usual, change)), len(before), word)
+    return (
+        name,
+        *(Shown(None if value is None else float(value)) for value in (now, usual, change)),
+        len(before),
+        word,
+    )
 
 
 @dataclass(frozen=True)
@@ -614,7 +621,9 @@ def _stages(row: Row, period: Period) -> dict[str, float | None]:
     asked, answered = row.body["risk_ns"]
     changes = [one for one in period.about(row.body["order_ref"]) if one.kind == "OrderStateChanged"]
     sent = next((one.at for one in changes if one.body["new"] == "sent"), None)
-    answer = next((one.at for one in changes if one.body["new"] in ("working", "filled", "cancelled", "rejected")), None)
+    answer = next(
+        (one.at for one in changes if one.body["new"] in ("working", "filled", "cancelled", "rejected")), None
+    )
     decided = row.body["approved"]["intent"]["decided_ns"]
     return {
         STAGES[0]: (asked - decided) / 1e9,
