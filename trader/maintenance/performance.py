@@ -151,8 +151,9 @@ def _symbol_rows(trading: Trading) -> Iterator[tuple[str | int | float | Decimal
 
 
 def _charts(trading: Trading, measured: Measured, currency: str) -> Iterator[Chart]:
+    costs = "reported costs" if trading.commissions_missing else "costs"
     lines = [
-        Line(f"realized, after costs ({unit})", tuple((at, float(net)) for at, net in points))
+        Line(f"realized, after {costs} ({unit})", tuple((at, float(net)) for at, net in points))
         for unit, points in sorted(trading.curves().items())
     ]
     if measured.equity:

@@ -420,7 +420,7 @@ def _curve(period: Period) -> dict[str, list[tuple[datetime, Any]]]:
     opened = [datetime.fromisoformat(row.body["opened_at"]) for row in period.of("SessionOpened")]
     if opened and opened[0] < points[0][0]:
         points.insert(0, (opened[0], 0))
-    return {"realized, after costs (USD)": points}
+    return {f"realized, after {'reported ' if period.unpaid else ''}costs (USD)": points}
 
 
 def books(rows: Rows, since: datetime, now: datetime, closed_at: datetime, midnight: datetime) -> Expected:

@@ -185,6 +185,8 @@ def test_a_value_that_is_not_finite_is_a_gap() -> None:
         (0.0009, Unit.RATIO, "0.090 %"),
         (0.99951, Unit.RATIO, "99.951 %"),
         (0.0, Unit.RATIO, "0.0 %"),
+        (-0.000_004, Unit.RATIO, "0.000 %"),
+        (-0.000_04, Unit.RATIO, "−0.004 %"),
         (0.0123, Unit.SECONDS, "12.3 ms"),
         (0, Unit.SECONDS, "0 s"),
         (3.456, Unit.SECONDS, "3.46 s"),
