@@ -20,9 +20,10 @@ import msgspec
 import pytest
 import yaml
 
-from tests.unit.maintenance import months, recomputed
+from tests.unit.maintenance import months, recomputed, recomputed_longer
 from tests.unit.maintenance.read_page import Element, cells, drawn, parsed, same
-from tests.unit.maintenance.recomputed import Expected, Rows, Shown, Told
+from tests.unit.maintenance.recomputed import Expected, Rows
+from tests.unit.maintenance.recomputed_longer import Shown, Told
 from tests.unit.maintenance.trading_month import MONTH_BEGINS, MONTH_ENDS, configuration, simulate
 from trader.clock import ManualClock
 from trader.maintenance import backup_task, backup_verification
@@ -275,7 +276,7 @@ def test_every_figure_of_a_weeks_review_is_that_of_the_journal_and_of_the_daily_
         since, until = period(report)
         assert until - since == recomputed.WEEK
         daily = [Told(period(one)[1], verdicts(one)) for one in month.daily.values()]
-        compare(report.section("review"), recomputed.review(month.rows, until, daily))
+        compare(report.section("review"), recomputed_longer.review(month.rows, until, daily))
 
 
 def verdicts(daily: Report) -> dict[str, str]:
@@ -285,7 +286,7 @@ def verdicts(daily: Report) -> dict[str, str]:
 
 def test_every_figure_of_where_a_months_time_went_is_that_of_the_journal(month: Month) -> None:
     assert period(month.monthly) == (MONTH_BEGINS, MONTH_ENDS)
-    expected = recomputed.optimization(month.rows, MONTH_BEGINS, MONTH_ENDS)
+    expected = recomputed_longer.optimization(month.rows, MONTH_BEGINS, MONTH_ENDS)
     compare(month.monthly.section("optimization"), expected)
     for title, rows in expected.tables.items():
         (table,) = [one for one in month.monthly.section("optimization")["tables"] if one["title"] == title]
