@@ -36,6 +36,7 @@ from trader.settings import Settings
 from trader.textfile import TextfileError
 
 LOOK_AGAIN_S: Final = 30.0
+LOOK_SOON_S: Final = 1.0
 LOCK_AGAIN_S: Final = 5.0
 SCRATCH_PREFIX: Final = "scratch-"
 RUNNING: Final = "running.lock"
@@ -134,7 +135,8 @@ class _Job:
         while True:
             now = world.clock.now()
             slot = hours.next_slot(now, need)
-            why, again_s = slot.why, LOOK_AGAIN_S
+            ahead_s = (slot.starts_at - now).total_seconds()
+            why, again_s = slot.why, min(LOOK_AGAIN_S, max(ahead_s, LOOK_SOON_S))
             if slot.starts_at <= now:
                 try:
                     lock.acquire()
