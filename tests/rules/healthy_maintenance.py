@@ -69,9 +69,9 @@ class Maintenance:
         self._drills: tuple[EmergencyResult, ...] = ()
         self._gauges: tuple[Gauge, ...] = ()
 
-    def of_the_week(self) -> list[Job]:
-        """The jobs that begin in the week."""
-        return [job for job in self.jobs if self._start <= job.begins_at < self._start + WEEK]
+    def begun_by(self, end: datetime) -> list[Job]:
+        """The jobs that begin in the week, up to ``end``."""
+        return [job for job in self.jobs if self._start <= job.begins_at < end]
 
     def gauges(self, now: datetime) -> tuple[Gauge, ...]:
         """What the jobs have published by ``now``, in Unix time."""

@@ -62,20 +62,18 @@ from trader.strategy.loader import load_strategy
 from trader.textfile import Gauge
 
 MINUTE: Final = timedelta(minutes=1)
-WEEK: Final = timedelta(days=7)
-MINUTES: Final = WEEK // MINUTE
 SYMBOLS: Final = ("SPY", "AAPL", "IBM", "BAC")
 # Where data ends and a session of the broker's maintenance begins, the link is away for this long.
 RESET_OUTAGE: Final = timedelta(minutes=4)
 TARGET: Final = {"job": "trader", "instance": "localhost"}
 NODE: Final = {"job": "node", "instance": "localhost"}
+# Where each begins, and for how many days; a first Saturday is in one of them.
 WEEKS: Final = {
-    "the clocks change": datetime(2026, 3, 4, tzinfo=UTC),
-    "a holiday and a half day": datetime(2026, 11, 23, tzinfo=UTC),
+    "the clocks change": (datetime(2026, 3, 6, tzinfo=UTC), 5),
+    "a holiday and a half day": (datetime(2026, 11, 23, tzinfo=UTC), 7),
 }
-# A first Saturday is in one of them.
 JOBS: Final = {
-    "the clocks change": {Kind.DAILY: 7, Kind.WEEKLY: 1, Kind.MONTHLY: 1},
+    "the clocks change": {Kind.DAILY: 5, Kind.WEEKLY: 1, Kind.MONTHLY: 1},
     "a holiday and a half day": {Kind.DAILY: 7, Kind.WEEKLY: 1},
 }
 
@@ -107,8 +105,9 @@ Recording = dict[tuple[str, ...], tuple[str, dict[str, str], list[float | None]]
 class Week:
     """The service's engine on virtual time, and what its metrics are each minute."""
 
-    def __init__(self, start: datetime, folder: Path) -> None:
+    def __init__(self, start: datetime, days: int, folder: Path) -> None:
         self.start = start
+        self._minutes = timedelta(days=days) // MINUTE
         self.clock = ManualClock(start)
         self.calendar = SessionCalendar.load("XNYS")
         self.windows = BrokerWindows.load()
@@ -139,7 +138,7 @@ class Week:
         self._gateway.flush()
         events = self._market.events()
         event = next(events)
-        for minute in range(MINUTES):
+        for minute in range(self._minutes):
             end = self.start + (minute + 1) * MINUTE
             while event.at < end:
                 self._elapse(event.at)
@@ -270,9 +269,9 @@ def resources(minute: int) -> Iterator[Reading]:
     yield "process_max_fds", TARGET, 65536
 
 
-def recorded(start: datetime, folder: Path) -> tuple[Values, list[Job]]:
+def recorded(start: datetime, days: int, folder: Path) -> tuple[Values, list[Job]]:
     """Every series of the week, one value a minute, None before a series is there; and the jobs of maintenance."""
-    week = Week(start, folder)
+    week = Week(start, days, folder)
     upkeep = Maintenance(start, week.settings, week.calendar, week.windows)
     found: Recording = {}
     origin = start.timestamp()
@@ -290,7 +289,7 @@ def recorded(start: datetime, folder: Path) -> tuple[Values, list[Job]]:
         for name, labels, value in upkeep.units(now):
             _add(found, minute, NODE, name, labels, value)
     assert week.engine.snapshot().activity.fills > 20, "a week in which nothing is traded proves little"
-    return series_of(found), upkeep.of_the_week()
+    return series_of(found), upkeep.begun_by(week.clock.now())
 
 
 def _relative(name: str, value: float, origin: float) -> float:
@@ -368,7 +367,8 @@ def asked_for(folder: Path, rule_files: list[str]) -> set[str]:
 
 def week_test(series: Values, folder: Path, rule_files: list[str], step: int, seen: dict[str, float]) -> Document:
     """promtool's test of these rules: nothing fires. The values of ``seen`` prove that it looks."""
-    end = f"{(MINUTES // step - 1) * step}m"
+    minutes = max(len(values) for values in series.values())
+    end = f"{(minutes // step - 1) * step}m"
     fired = f'count_over_time(ALERTS{{alertstate="firing",severity!="none",alertname!="{WEEKLY}"}}[8d])'
     weekly = f'max(count_over_time(ALERTS{{alertstate="firing",alertname="{WEEKLY}",severity!="ticket"}}[8d]))'
     used = asked_for(folder, rule_files)
@@ -406,7 +406,7 @@ def start_promtool(programs: Programs, file: Path, content: Document) -> subproc
 
 @pytest.mark.parametrize("name", WEEKS)
 def test_no_alert_fires_in_a_healthy_week(tmp_path: Path, programs: Programs, name: str) -> None:
-    series, jobs = recorded(WEEKS[name], tmp_path)
+    series, jobs = recorded(*WEEKS[name], tmp_path)
     assert Counter(job.kind for job in jobs) == JOBS[name]
     write_rules(tmp_path)
     symptoms = sorted(path.name for path in tmp_path.glob("symptoms_*.rules.yml"))
