@@ -1,24 +1,24 @@
 """The tables of a report sort in a real browser: numbers by value, times by moment, texts by letter, unknown last."""
 
-import re
+import json
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
-from tests.unit.maintenance.read_page import cells, parsed
+from tests.lab.errors import LabUnavailable
+from tests.lab.host import require_programs
+from tests.unit.maintenance.read_page import parsed
 from tests.unit.maintenance.test_page import report, run
 from trader.maintenance import page
 from trader.maintenance.model import Column, Table, Unit
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(BROWSER is None, reason="no chromium is installed, so nothing can click"),
-]
+BROWSERS: Final = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
+# All clicks need one start of the browser, so they belong to one worker.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 COLUMNS = (
@@ -40,36 +40,54 @@ ORDERS = {
     "At": "Banana apple pear fig",
     "Size": "Banana apple pear fig",
 }
-CLICK = """<script>for (const button of document.querySelectorAll("#health th button")) {
-  if (button.textContent === "COLUMN") for (let n = 0; n < TIMES; n++) button.click();
-}</script></body>"""
+# Clicks on each heading twice; what the first column says after each click, and how the heading says it is sorted.
+CLICK = """<script>
+const told = {};
+for (const button of document.querySelectorAll("#health table.sortable th button")) {
+  told[button.textContent] = [1, 2].map(() => {
+    button.click();
+    const rows = [...button.closest("table").querySelectorAll("tbody tr")];
+    return [rows.map((row) => row.cells[0].textContent.trim()), button.closest("th").getAttribute("aria-sort")];
+  });
+}
+const found = document.createElement("pre");
+found.id = "found";
+found.textContent = JSON.stringify(told);
+document.body.append(found);
+</script></body>"""
 
 
-def clicked(tmp_path: Path, column: str, times: int) -> tuple[list[str], str]:
-    """The first column after clicks on a heading, and how the heading says that it is sorted."""
-    assert BROWSER is not None
+@pytest.fixture(scope="module")
+def clicked(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """By heading: after one click and after two, the first column and the order that the heading tells."""
+    folder = tmp_path_factory.mktemp("sorting")
+    file = folder / "page.html"
     html = page.render(report(run(tables=(Table.of("Fruit", COLUMNS, ROWS),))))
-    file = tmp_path / "page.html"
-    file.write_text(html.replace("</body>", CLICK.replace("COLUMN", column).replace("TIMES", str(times))))
+    file.write_text(html.replace("</body>", CLICK))
     command = [
-        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/browser", "--dump-dom",
+        browser(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/browser", "--dump-dom",
         file.as_uri(),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    # The browser writes elements that never end without a slash; the scripts are no part of the table.
-    tree = parsed(re.sub(r"<script.*?</script>", "", done.stdout, flags=re.DOTALL))
-    (section,) = [item for item in tree.every("section") if item.attributes.get("id") == "health"]
-    (table,) = section.every("table", "sortable")
-    (head,) = [head for head in table.every("th") if head.text == column]
-    return [row[0].text for row in cells(table)], head.attributes.get("aria-sort", "")
+    _, _, rest = done.stdout.partition('<pre id="found">')
+    return json.loads(parsed(f"<pre>{rest.partition('</pre>')[0]}</pre>").text)
+
+
+def browser() -> str:
+    try:
+        if not any(map(shutil.which, BROWSERS)):
+            require_programs({BROWSERS[0]: "chromium"})
+    except LabUnavailable as error:
+        pytest.skip(f"nothing can click: {error}")
+    return next(filter(None, map(shutil.which, BROWSERS)))
 
 
 @pytest.mark.parametrize("column", ORDERS)
 def test_a_click_on_a_heading_sorts_by_what_the_column_means_and_what_is_not_known_comes_last(
-    column: str, tmp_path: Path
+    column: str, clicked: Any
 ) -> None:
-    assert clicked(tmp_path, column, 1) == (ORDERS[column].split(), "ascending")
+    assert clicked[column][0] == [ORDERS[column].split(), "ascending"]
 
 
-def test_a_second_click_turns_the_order_round_and_leaves_what_is_not_known_at_the_end(tmp_path: Path) -> None:
-    assert clicked(tmp_path, "Money", 2) == (["Banana", "pear", "apple", "fig"], "descending")
+def test_a_second_click_turns_the_order_round_and_leaves_what_is_not_known_at_the_end(clicked: Any) -> None:
+    assert clicked["Money"][1] == [["Banana", "pear", "apple", "fig"], "descending"]
