@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.doctor.changes import program
@@ -285,6 +285,7 @@ FILES = st.lists(
 )
 
 
+@settings(max_examples=30)
 @given(files=FILES, log_days=st.integers(1, 300), keeps_journal_in_logs=st.booleans())
 def test_whatever_lies_there_only_old_logs_go_and_the_newest_stay(
     tmp_path_factory: pytest.TempPathFactory,
