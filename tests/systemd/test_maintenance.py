@@ -261,7 +261,7 @@ def test_the_backup_is_the_service_s_own_and_whole(done: Story) -> None:
 
 
 def test_the_service_keeps_in_its_journal_how_each_ended(done: Story) -> None:
-    kept = done.lab.run(["trader", "journal", "list", "--kind", "MaintenanceFinished", "--json"]).stdout
+    kept = done.lab.run(["trader", "journal", "export", "--kind", "MaintenanceFinished"]).stdout
     assert all(f'"{kind}"' in kept for kind in KINDS), kept
 
 
