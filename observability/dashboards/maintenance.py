@@ -99,7 +99,7 @@ def _tasks() -> table.Panel:
     since = f"time() - {BY_TASK} ({node(TASK_SUCCESS)})"
     return table_panel(
         "Tasks",
-        "When each task last succeeded, how long that may be ago, and how its last run ended.",
+        "When each task last succeeded, how long that may be ago, and how its last run ended; failed ones first.",
         [
             Column("task", "Task", width=130),
             Column("instance", "Host", width=110),
@@ -114,9 +114,10 @@ def _tasks() -> table.Panel:
         limit,
         f"({since}) / ({limit})",
         f"{BY_TASK} ({node('trader_task_last_exit_code')})",
-        sort="Used",
+        height=12,
+        sort=("Exit code", "Used"),
         descending=True,
-        none="no task has run",
+        none="never",
     )
 
 
@@ -127,6 +128,7 @@ def _durations() -> timeseries.Panel:
         "s",
         query(f"{BY_TASK} ({node('trader_task_last_duration_seconds')})", "{{task}} {{instance}}"),
         span=12,
+        height=12,
         stepped=True,
         calcs=(),
     )
@@ -164,7 +166,7 @@ def _drills() -> table.Panel:
         f"({took}) / ({bound})",
         sort="Used",
         descending=True,
-        none="no drill was held",
+        none="none",
     )
 
 
@@ -176,6 +178,7 @@ def _windows() -> statetimeline.Panel:
         query("max(trader:in_broker_reset)", "broker reset"),
         query("max by (kind) (trader:in_maintenance)", "maintenance {{kind}}"),
         states={0: ("no", DIM), 1: ("yes", BLUE)},
+        span=24,
     )
 
 
@@ -263,7 +266,12 @@ def _textfiles() -> timeseries.Panel:
         "Age of the textfiles",
         "How old the files are that calendars and tasks write for node_exporter.",
         "s",
-        query(f"time() - {node('node_textfile_mtime_seconds')}", "{{file}}"),
+        query(_by_file_name(f"time() - {node('node_textfile_mtime_seconds')}"), "{{file}} {{instance}}"),
         span=6,
         calcs=(),
     )
+
+
+def _by_file_name(expr: str) -> str:
+    """``expr`` with the label ``file`` without its folder."""
+    return f'label_replace({expr}, "file", "$1", "file", ".*/(.+)")'

@@ -271,13 +271,14 @@ def table_panel(
     unit: str = "none",
     span: int = 12,
     height: int = 8,
-    sort: str | None = None,
+    sort: str | tuple[str, ...] = (),
     descending: bool = False,
     none: str = "none",
 ) -> table.Panel:
     """The series of instant queries as rows: one query's labels and value, or several merged by their labels.
 
-    A column's field is a label, ``Value`` (one query) or ``Value #A``, ``Value #B``… (several).
+    A column's field is a label, ``Value`` (one query) or ``Value #A``, ``Value #B``… (several). ``sort`` are headings,
+    the first one first.
     """
     built = table.Panel().title(title).description(description).datasource(DATASOURCE).unit(unit)
     built = built.span(span).height(height).no_value(none).cell_height(common.TableCellHeight.SM)
@@ -295,8 +296,11 @@ def table_panel(
     for column in columns:
         if properties := column.properties():
             built = built.override_by_name(column.heading, properties)
-    if sort is not None:
-        built = built.sort_by([make.TableSortByFieldState().display_name(sort).desc(desc=descending)])
+    if sort:
+        headings = (sort,) if isinstance(sort, str) else sort
+        built = built.sort_by(
+            [make.TableSortByFieldState().display_name(one).desc(desc=descending) for one in headings]
+        )
     return _with(built, queries)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-VARIABLE: Final = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
+VARIABLE: Final = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|([^\W\d]\w*))")
 
 
 class PanelQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ def queries_of(document: Mapping[str, Any]) -> Iterator[PanelQuery]:
 
 
 def interpolate(expr: str, values: Mapping[str, str]) -> str:
-    """The query with ``$name`` and ``${name}`` replaced. Raises KeyError for a name without a value."""
+    """The query with ``$name`` and ``${name}`` replaced, not ``$1``. Raises KeyError for a name without a value."""
     return VARIABLE.sub(lambda match: values[match[1] or match[2]], expr)
 
 

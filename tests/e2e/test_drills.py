@@ -20,8 +20,15 @@ from trader.stack import Programs, Stack, StackOptions
 
 pytestmark = pytest.mark.e2e
 
-# The service, a stand-in for the host, a metrics file, and the heartbeat.
-CHOSEN = ("BrokerDisconnected/page", "OrderRejectsBurst/page", "DiskLow/page", "TaskFailed/ticket", "Watchdog/none")
+# The service, a stand-in for the host, metrics files, and the heartbeat.
+CHOSEN = (
+    "BrokerDisconnected/page",
+    "OrderRejectsBurst/page",
+    "DiskLow/page",
+    "TaskFailed/ticket",
+    "DrillBoundUnmet/page",
+    "Watchdog/none",
+)
 ATTEMPTS = 300
 PAUSE_S = 0.2
 

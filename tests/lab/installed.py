@@ -4,14 +4,15 @@ Rules: it is installed as a stranger does, by the shipped installer, from wheels
 is kept is a machine that was shut down in order, so a boot from it is what a reboot is to its owner.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from tests.lab.checkout import checkout
 from tests.lab.container import Bind
-from tests.lab.folders import fingerprint, forget_old, lab_folder, locked, used_now
+from tests.lab.folders import fingerprint, forget_old, lab_folder, locked, remove_tree, used_now
 from tests.lab.host import require
 from tests.lab.lab import Lab
 from tests.lab.records import in_use
@@ -68,3 +69,13 @@ def frozen(release: Release, name: str, prepare: Callable[[Lab], None]) -> tuple
                 lab.freeze(target)
             forget_old(f"installed-{release.name}-*", keep=in_use() | {target})
     return (used_now(target),)
+
+
+@contextmanager
+def kept(lab: Lab) -> Iterator[tuple[Path, ...]]:
+    """Powers ``lab`` off; what it has written, to boot from, until the block ends."""
+    target = lab_folder() / f"trial-{lab.name}"
+    try:
+        yield lab.freeze(target)
+    finally:
+        remove_tree(target)

@@ -2,10 +2,12 @@
 
 The service's engine, strategy and metrics run on a synthetic market through a whole week on virtual time, on a real
 exchange's calendar, through the broker's nightly resets. Its metrics of every minute, and those of a healthy machine
-beside it, are what promtool evaluates every shipped rule on, minute by minute.
+beside it on which the shipped timers start maintenance, are what promtool evaluates every shipped rule on, minute by
+minute.
 """
 
 import subprocess
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,8 +25,11 @@ from observability.readings import GAUGES
 from observability.rules import render
 from observability.slo import Duration, load
 from observability.stack import register_collectors
+from tests.rules.healthy_maintenance import Job, Maintenance
+from tests.rules.rulebook import PROMTOOL_ENVIRONMENT, Document, read, uses
 from trader.clock import ManualClock
 from trader.contracts import TradingMode
+from trader.drills.emergency import EMERGENCIES
 from trader.engine import Engine, Step
 from trader.events import (
     AccountValue,
@@ -40,6 +45,7 @@ from trader.events import (
     StartReason,
     TimerElapsed,
 )
+from trader.maintenance.model import Kind
 from trader.session import BrokerWindows, SessionCalendar
 from trader.session.gauges import session_gauges
 from trader.settings import Settings
@@ -56,16 +62,19 @@ from trader.strategy.loader import load_strategy
 from trader.textfile import Gauge
 
 MINUTE: Final = timedelta(minutes=1)
-WEEK: Final = timedelta(days=7)
-MINUTES: Final = WEEK // MINUTE
 SYMBOLS: Final = ("SPY", "AAPL", "IBM", "BAC")
 # Where data ends and a session of the broker's maintenance begins, the link is away for this long.
 RESET_OUTAGE: Final = timedelta(minutes=4)
 TARGET: Final = {"job": "trader", "instance": "localhost"}
 NODE: Final = {"job": "node", "instance": "localhost"}
+# Where each begins, and for how many days; a first Saturday is in one of them.
 WEEKS: Final = {
-    "the clocks change": datetime(2026, 3, 4, tzinfo=UTC),
-    "a holiday and a half day": datetime(2026, 11, 23, tzinfo=UTC),
+    "the clocks change": (datetime(2026, 3, 6, tzinfo=UTC), 5),
+    "a holiday and a half day": (datetime(2026, 11, 23, tzinfo=UTC), 7),
+}
+JOBS: Final = {
+    "the clocks change": {Kind.DAILY: 5, Kind.WEEKLY: 1, Kind.MONTHLY: 1},
+    "a holiday and a half day": {Kind.DAILY: 7, Kind.WEEKLY: 1},
 }
 
 # The rules of the success metrics look back over days at every step: they are given every fifth minute, and of the
@@ -75,6 +84,16 @@ MANY: Final = ("trader_broker_requests_total", "trader_broker_errors_total")
 # IB wants the login to be authenticated again each Sunday: this ticket is due on the day before, in any week.
 WEEKLY: Final = "BrokerReauthDue"
 PROMTOOL_TIMEOUT_S: Final = 900.0
+# What promtool has to have seen, so that its silence means something: an alert that always fires, every job of
+# maintenance, declared while it runs and no longer, and drills that were held, one of them to its bound. A range has as
+# many samples as promtool loads.
+WATCHED: Final = 'count(count_over_time(ALERTS{alertname="Watchdog",alertstate="firing"}[1d]) > 200) or vector(0)'
+DECLARED: Final = 'sum(resets(trader:in_maintenance{{kind="{kind}"}}[166h]))'
+DRILLED: Final = {
+    "count(changes(trader_drill_duration_seconds[166h]) > 0)": len(EMERGENCIES),
+    "count(trader_drill_duration_seconds == trader_drill_bound_seconds)": 1,
+    'sum(changes(trader_task_last_success_timestamp_seconds{task=~"panic_drill|page_drill"}[166h]))': 2,
+}
 # Between two complete samples of a closed market, in minutes.
 SPARSE: Final = 4
 
@@ -86,12 +105,14 @@ Recording = dict[tuple[str, ...], tuple[str, dict[str, str], list[float | None]]
 class Week:
     """The service's engine on virtual time, and what its metrics are each minute."""
 
-    def __init__(self, start: datetime, folder: Path) -> None:
+    def __init__(self, start: datetime, days: int, folder: Path) -> None:
         self.start = start
+        self._minutes = timedelta(days=days) // MINUTE
         self.clock = ManualClock(start)
         self.calendar = SessionCalendar.load("XNYS")
         self.windows = BrokerWindows.load()
         settings = Settings.model_validate({"mode": TradingMode.SIMULATED, "instruments": list(SYMBOLS)})
+        self.settings = settings
         self._market = SyntheticMarket(SYMBOLS, 7, start, interval_s=5.0, hours=us_stock_hours())
         book = ContractBook(SYMBOLS, start.date())
         instruments = {name: instrument_of(book.find(symbol=name)[0], name) for name in SYMBOLS}
@@ -117,7 +138,7 @@ class Week:
         self._gateway.flush()
         events = self._market.events()
         event = next(events)
-        for minute in range(MINUTES):
+        for minute in range(self._minutes):
             end = self.start + (minute + 1) * MINUTE
             while event.at < end:
                 self._elapse(event.at)
@@ -136,8 +157,8 @@ class Week:
 
     def _states(self) -> Iterator[Family]:
         snapshot = self.engine.snapshot()
-        for metric, read in GAUGES:
-            family = family_of(metric, read(snapshot))
+        for metric, value_of in GAUGES:
+            family = family_of(metric, value_of(snapshot))
             if family is not None:
                 yield family
         yield from self._service.collect()
@@ -200,7 +221,6 @@ def _too_early(report: Report) -> None:
 
 def machine(minute: int) -> Iterator[Reading]:
     """A healthy machine's own metrics, and those of Prometheus and Alertmanager; times count from the week's start."""
-    now = minute * 60.0
     for job in ("trader", "node", "prometheus", "alertmanager"):
         yield "up", {"job": job, "instance": "localhost"}, 1
     disk = {**NODE, "device": "/dev/sda1", "fstype": "ext4", "mountpoint": "/"}
@@ -215,24 +235,10 @@ def machine(minute: int) -> Iterator[Reading]:
     yield "node_textfile_scrape_error", NODE, 0
     for collector in ("filesystem", "systemd", "textfile", "timex"):
         yield "node_scrape_collector_success", {**NODE, "collector": collector}, 1
-    for unit, active in (("ibkr-trading.service", 1), ("ibkr-backup.timer", 1)):
-        for state in ("active", "failed", "inactive", "activating"):
-            labels = {**NODE, "name": unit, "state": state, "type": "notify"}
-            yield "node_systemd_unit_state", labels, active if state == "active" else 0
+    for state in ("active", "failed", "inactive", "activating"):
+        labels = {**NODE, "name": "ibkr-trading.service", "state": state, "type": "notify"}
+        yield "node_systemd_unit_state", labels, float(state == "active")
     yield "node_systemd_service_restart_total", {**NODE, "name": "ibkr-trading.service"}, 0
-    yield "node_systemd_timer_last_trigger_seconds", {**NODE, "name": "ibkr-backup.timer"}, now // 86400 * 86400
-    for task in ("backup", "verify"):
-        labels = {**NODE, "task": task}
-        yield "trader_task_last_success_timestamp_seconds", labels, now // 86400 * 86400 + 180
-        yield "trader_task_last_exit_code", labels, 0
-        yield "trader_task_max_staleness_seconds", labels, 93600
-    for drill, took_s, bound_s in (("panic_service_up", 3.5, 15), ("stop_under_load", 0.9, 30)):
-        yield "trader_drill_duration_seconds", {**NODE, "drill": drill}, took_s
-        yield "trader_drill_bound_seconds", {**NODE, "drill": drill}, bound_s
-    # A maintenance is declared each night, from 06:00 to 06:30 UTC.
-    night = (now - 6 * 3600) // 86400 * 86400 + 6 * 3600
-    yield "trader_maintenance_start_timestamp_seconds", {**NODE, "kind": "daily"}, night
-    yield "trader_maintenance_end_timestamp_seconds", {**NODE, "kind": "daily"}, night + 1800
     yield from monitoring()
     yield from resources(minute)
 
@@ -263,9 +269,10 @@ def resources(minute: int) -> Iterator[Reading]:
     yield "process_max_fds", TARGET, 65536
 
 
-def recorded(start: datetime, folder: Path) -> Values:
-    """Every series of the week, one value a minute; None before a series is there."""
-    week = Week(start, folder)
+def recorded(start: datetime, days: int, folder: Path) -> tuple[Values, list[Job]]:
+    """Every series of the week, one value a minute, None before a series is there; and the jobs of maintenance."""
+    week = Week(start, days, folder)
+    upkeep = Maintenance(start, week.settings, week.calendar, week.windows)
     found: Recording = {}
     origin = start.timestamp()
     gauges: tuple[Gauge, ...] = ()
@@ -274,13 +281,15 @@ def recorded(start: datetime, folder: Path) -> Values:
             _add(found, minute, TARGET, name, labels, _relative(name, value, origin))
         if minute % SPARSE == 0:
             gauges = session_gauges(week.calendar, week.windows, now)
-        for gauge in gauges:
+        for gauge in (*gauges, *upkeep.gauges(now)):
             for sample in gauge.samples:
                 _add(found, minute, NODE, gauge.name, sample.labels, _relative(gauge.name, sample.value, origin))
         for name, labels, value in machine(minute):
             _add(found, minute, {}, name, labels, value)
+        for name, labels, value in upkeep.units(now):
+            _add(found, minute, NODE, name, labels, value)
     assert week.engine.snapshot().activity.fills > 20, "a week in which nothing is traded proves little"
-    return series_of(found)
+    return series_of(found), upkeep.begun_by(week.clock.now())
 
 
 def _relative(name: str, value: float, origin: float) -> float:
@@ -348,12 +357,21 @@ def write_rules(folder: Path) -> None:
     (folder / "slo.rules.yml").write_text(render(spec))
 
 
-def week_test(series: Values, rule_files: list[str], step: int, watched: int) -> dict[str, object]:
-    """promtool's test of these rules: nothing fires; that ``watched`` always-firing alerts do proves that it sees."""
-    end = f"{(MINUTES // step - 1) * step}m"
+def asked_for(folder: Path, rule_files: list[str]) -> set[str]:
+    """The metrics that the rules select; what nobody asks for need not be loaded."""
+    rules = [rule for file in rule_files for group in read(folder / file)["groups"] for rule in group["rules"]]
+    found = {use.metric for rule in rules for use in uses(str(rule["expr"]))}
+    assert "" not in found, "a rule selects by no name: it may mean any series"
+    return found
+
+
+def week_test(series: Values, folder: Path, rule_files: list[str], step: int, seen: dict[str, float]) -> Document:
+    """promtool's test of these rules: nothing fires. The values of ``seen`` prove that it looks."""
+    minutes = max(len(values) for values in series.values())
+    end = f"{(minutes // step - 1) * step}m"
     fired = f'count_over_time(ALERTS{{alertstate="firing",severity!="none",alertname!="{WEEKLY}"}}[8d])'
     weekly = f'max(count_over_time(ALERTS{{alertstate="firing",alertname="{WEEKLY}",severity!="ticket"}}[8d]))'
-    seen = 'count(count_over_time(ALERTS{alertname="Watchdog",alertstate="firing"}[1d]) > 200)'
+    used = asked_for(folder, rule_files)
     return {
         "rule_files": rule_files,
         "evaluation_interval": f"{step}m",
@@ -361,43 +379,49 @@ def week_test(series: Values, rule_files: list[str], step: int, watched: int) ->
             {
                 "interval": f"{step}m",
                 "input_series": [
-                    {"series": key, "values": notation(values[step - 1 :: step])} for key, values in series.items()
+                    {"series": key, "values": notation(values[step - 1 :: step])}
+                    for key, values in series.items()
+                    if key.partition("{")[0] in used
                 ],
                 "promql_expr_test": [
                     {"expr": fired, "eval_time": end, "exp_samples": []},
                     {"expr": weekly, "eval_time": end, "exp_samples": []},
-                    {
-                        "expr": f"{seen} or vector(0)",
-                        "eval_time": end,
-                        "exp_samples": [{"labels": "{}", "value": watched}],
-                    },
+                    *(
+                        {"expr": expr, "eval_time": end, "exp_samples": [{"labels": "{}", "value": value}]}
+                        for expr, value in seen.items()
+                    ),
                 ],
             }
         ],
     }
 
 
-def start_promtool(programs: Programs, file: Path, content: dict[str, object]) -> subprocess.Popen[str]:
+def start_promtool(programs: Programs, file: Path, content: Document) -> subprocess.Popen[str]:
     file.write_text(yaml.dump(content, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), width=10_000_000))
     return subprocess.Popen(
-        [programs.promtool, "test", "rules", str(file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        [programs.promtool, "test", "rules", str(file)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=PROMTOOL_ENVIRONMENT,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WEEKS)
 def test_no_alert_fires_in_a_healthy_week(tmp_path: Path, programs: Programs, name: str) -> None:
-    series = recorded(WEEKS[name], tmp_path)
+    series, jobs = recorded(*WEEKS[name], tmp_path)
+    assert Counter(job.kind for job in jobs) == JOBS[name]
     write_rules(tmp_path)
     symptoms = sorted(path.name for path in tmp_path.glob("symptoms_*.rules.yml"))
     used = {key: values for key, values in series.items() if not (key.startswith(MANY) and not any(values))}
+    seen = {WATCHED: 1, **DRILLED, **{DECLARED.format(kind=kind): number for kind, number in JOBS[name].items()}}
     running = [
         start_promtool(
-            programs, tmp_path / "symptoms.test.yml", week_test(series, ["names.rules.yml", *symptoms], 1, watched=1)
+            programs,
+            tmp_path / "symptoms.test.yml",
+            week_test(series, tmp_path, ["names.rules.yml", *symptoms], 1, seen),
         ),
         start_promtool(
             programs,
             tmp_path / "slo.test.yml",
-            week_test(used, ["names.rules.yml", "slo.rules.yml"], SLO_STEP, watched=0),
+            week_test(used, tmp_path, ["names.rules.yml", "slo.rules.yml"], SLO_STEP, {WATCHED: 0}),
         ),
     ]
 

@@ -5,6 +5,7 @@ services) is left out by name.
 """
 
 import json
+import re
 import shlex
 from dataclasses import dataclass
 from typing import Any, Final
@@ -78,3 +79,11 @@ def one_sentence(done: Completed) -> str:
     assert done.stderr.splitlines()[-1] == said[0], done
     assert "Traceback" not in done.output, done
     return said[0].removeprefix("install.sh: ")
+
+
+def exposure(lab: Lab, *arguments: str) -> float:
+    """How systemd rates a unit: ``arguments`` are its name, and options before it."""
+    said = lab.run(["systemd-analyze", "security", "--no-pager", *arguments]).stdout
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+) ", said)
+    assert found, said
+    return float(found[1])

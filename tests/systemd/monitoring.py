@@ -35,9 +35,9 @@ PROMETHEUS: Final = (
 )  # fmt: skip
 
 
-def binds_for_monitoring(programs: Programs, folder: Path) -> tuple[Bind, ...]:
-    """What the machine is booted with; the files are rendered into ``folder``."""
-    scaled_rules(SHIPPED / "rules", folder / "rules", TimeScale(factor=FACTOR))
+def binds_for_monitoring(programs: Programs, folder: Path, factor: float = FACTOR) -> tuple[Bind, ...]:
+    """What the machine is booted with; the files are rendered into ``folder``, waits divided by ``factor``."""
+    scaled_rules(SHIPPED / "rules", folder / "rules", TimeScale(factor=factor))
     shipped = read_yaml(SHIPPED / "prometheus.yml")
     intervals = dict.fromkeys(("scrape_interval", "scrape_timeout", "evaluation_interval"), INTERVAL)
     write_yaml(folder / "prometheus.yml", {**shipped, "global": {**shipped["global"], **intervals}})

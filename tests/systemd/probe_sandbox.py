@@ -101,7 +101,7 @@ WRITTEN = (
     "/etc", "/usr", "/usr/lib", "/opt/ibkr-trading", "/opt/ibkr-trading/current", "/home", "/home/trader", "/root",
     "/var/lib", "/var/log", "/run", "/run/systemd", "/boot", "/", f"{BASE}/config", f"{BASE}/scripts",
     "/var/lib/prometheus/node-exporter", "/run/lock", "/dev/shm", "/dev/mqueue",
-    STATE, f"{BASE}/logs", BASE, RUNTIME, "/tmp",
+    f"{BASE}/backups", STATE, f"{BASE}/logs", BASE, RUNTIME, "/tmp",
 )  # fmt: skip
 # The kernel's folders, and the large ones of programs, whose tops stand for them.
 PRUNED = {

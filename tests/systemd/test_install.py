@@ -37,7 +37,7 @@ SYSTEMS_OWN: Final = re.compile(r"/etc/(passwd|group|shadow|gshadow|subuid|subgi
 # Where a user of the system may write, whatever is installed.
 FOR_EVERYBODY: Final = ("/var/tmp", "/var/lock")
 MAY_WRITE: Final = re.compile(
-    rf"/home/trader(/secure(/trader)?)?|{HOME}(/(state|logs|instances).*)?"
+    rf"/home/trader(/secure(/trader)?)?|{HOME}(/(state|logs|backups|instances).*)?"
     r"|/var/lib/(prometheus/node-exporter|ibkr-simulator)(/.*)?"
 )
 

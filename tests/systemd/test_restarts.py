@@ -7,15 +7,12 @@ is waiting; the other tests share a machine on which restarts are quick. Each te
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tests.lab.folders import lab_folder, remove_tree
-from tests.lab.installed import boot_installed
+from tests.lab.installed import boot_installed, kept
 from tests.lab.lab import Lab
 from tests.lab.release import SYSTEMD_252, Release
 from tests.systemd.provoked import BLOCKS, EATS
@@ -171,16 +168,6 @@ def test_a_start_with_the_host_is_told_from_the_others(release: Release, measure
             trader.await_ready()
             assert increase(before, trader.starts()) == {"boot": 1}
             measured("start at boot: told systemd that it is ready after", trader.run().start_s, "s")
-
-
-@contextmanager
-def kept(lab: Lab) -> Iterator[tuple[Path, ...]]:
-    """Powers ``lab`` off; what it has written, to boot from, until the block ends."""
-    target = lab_folder() / f"trial-{lab.name}"
-    try:
-        yield lab.freeze(target)
-    finally:
-        remove_tree(target)
 
 
 def test_a_start_after_a_crash_is_told_from_the_others(trader: TraderUnit) -> None:

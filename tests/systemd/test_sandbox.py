@@ -15,6 +15,7 @@ import pytest
 
 from tests.lab.lab import Lab
 from tests.systemd.inside import PYTHON, copy_probe, probed
+from tests.systemd.installation import exposure
 from tests.systemd.probe_host import PORT
 from tests.systemd.probe_sandbox import (
     BASE,
@@ -76,7 +77,8 @@ DENIALS: Final = (
     *(
         Denial(f"write to {folder}", f"write {folder}", WRITE, TRADER)
         for folder in (
-            "/home/trader", "/var/lib/prometheus/node-exporter", "/run/lock", "/dev/shm", "/dev/mqueue",
+            "/home/trader", f"{BASE}/backups", "/var/lib/prometheus/node-exporter", "/run/lock", "/dev/shm",
+            "/dev/mqueue",
         )
     ),
     Denial("change its configuration", "change config", WRITE, ROOT),
@@ -134,13 +136,6 @@ def test_its_exposure_is_at_most_0_9(installed: Lab, unit: str, measured: Measur
     as_loaded = exposure(installed, unit)
     measured(f"exposure of {unit} by the running manager", as_loaded, "")
     assert as_loaded <= EXPOSURE_MAX
-
-
-def exposure(lab: Lab, *arguments: str) -> float:
-    said = lab.run(["systemd-analyze", "security", "--no-pager", *arguments]).stdout
-    found = re.search(r"Overall exposure level for \S+: ([\d.]+) ", said)
-    assert found, said
-    return float(found[1])
 
 
 # -- the trader in it

@@ -27,6 +27,7 @@ from trader.stack import StackError
 POSITION: Final = 100
 # So many times the bound is a drill waited for, so that the report says by how much it was missed.
 PATIENCE: Final = 2.0
+RELOAD_S: Final = 30.0
 LOAD_FILLS: Final = 20
 LOAD_SPEED: Final = 20.0
 # An order that stays at the broker: far from the touch, and nobody cancels it but the panic.
@@ -76,7 +77,11 @@ class EmergencyResult(msgspec.Struct, frozen=True, kw_only=True):
 async def hold_and_order(pair: Pair) -> None:
     """A position, and an order that works at the broker."""
     await hold(pair)
-    pair.reload(execution=PATIENT)
+    pair.configure(execution=PATIENT)
+    # Waits until it is applied: an order of the configuration before would be filled at once.
+    code, said = await pair.command("reload", timeout_s=RELOAD_S)
+    if code != 0:
+        raise DrillError(f"the service was not reloaded: {said}")
     pair.steer(quantity=2 * POSITION)
     await pair.until(lambda found: any(order.perm_id for order in found.open_orders), "an order at the broker")
 

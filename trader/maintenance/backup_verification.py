@@ -2,7 +2,8 @@
 
 Rules: a backup is restored into the job's scratch, checked by SQLite, folded, and its books compared with those that
 the live journal comes to at the same fact. Which older one is tried is told by its seed. A journal that was restored
-from an earlier point since has another history, which is said and is no damage.
+from an earlier point since has another history, which is said and is no damage. That there is no backup is a warning
+until the daily job has made one, and a failure from then on.
 """
 
 import random
@@ -18,12 +19,16 @@ from trader.maintenance.backup import BackupError, Books, Entry, Manifest, entri
 from trader.maintenance.backup.books import difference, fold, same_history, up_to
 from trader.maintenance.backup.folder import of_books
 from trader.maintenance.context import Context
+from trader.maintenance.metrics import read_records
 from trader.maintenance.model import Column, Figure, Outcome, Section, Table, Unit, Value, worst
 
 KEY: Final = "backup_verification"
 TITLE: Final = "Backups restored and compared"
 SEEDS: Final = 2**32
 MEND: Final = "trader backup verify --all"
+CREATE: Final = "trader backup create"
+BACKUP: Final = "backup"
+"""The daily task that makes them."""
 COLUMNS: Final = (
     Column("Backup"),
     Column("Made", Unit.MOMENT),
@@ -53,14 +58,26 @@ def run(context: Context) -> Section:
     except BackupError as error:
         return Section(key=KEY, title=TITLE, outcome=Outcome.FAILED, sentence=str(error), mend=MEND)
     if not there:
-        sentence = f"there is no backup of these books in {context.folders.backups}, so none can be verified"
-        return Section(key=KEY, title=TITLE, outcome=Outcome.FAILED, sentence=sentence, mend="trader backup create")
+        return _none_there(context)
     seed = random.SystemRandom().randrange(SEEDS)
     chosen = choose(there, seed)
     if context.dry_run:
         sentence = f"a dry run restores nothing; it would be {' and '.join(entry.path.name for entry in chosen)}"
         return Section(key=KEY, title=TITLE, outcome=Outcome.OK, sentence=sentence)
     return section([_try(context, entry) for entry in chosen], len(there), seed)
+
+
+def _none_there(context: Context) -> Section:
+    """Before the first backup there is nothing to verify; after it, its absence is a loss."""
+    records, note = read_records(context.settings.maintenance.work_folder, context.clock.now())
+    made = records[BACKUP].last_success if BACKUP in records else None
+    sentence = f"there is no backup of these books in {context.folders.backups}, so none can be verified"
+    if made is not None:
+        sentence += f"; the daily job made one at {made:%Y-%m-%d %H:%M} UTC: it was moved or deleted since"
+    return Section(
+        key=KEY, title=TITLE, outcome=Outcome.WARNING if made is None else Outcome.FAILED, sentence=sentence,
+        missing=(note,) if note else (), mend=CREATE,
+    )  # fmt: skip
 
 
 def choose(there: Sequence[Entry], seed: int) -> tuple[Entry, ...]:

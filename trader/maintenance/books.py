@@ -59,10 +59,14 @@ def _figures(found: Found, currency: str) -> Iterator[Figure]:
     last_clean = found.last_clean
     yield Figure(label="Last clean", value=last_clean.at if last_clean else None, unit=Unit.MOMENT)
     yield Figure(label="Fills since the period began", value=found.trading.fills, unit=Unit.COUNT)
-    yield Figure(label="Commissions missing", value=found.trading.commissions_missing, unit=Unit.COUNT, bound="0")
+    missing = found.trading.commissions_missing
+    yield Figure(
+        label="Commissions missing", value=missing, unit=Unit.COUNT, bound="0",
+        outcome=Outcome.WARNING if missing else Outcome.OK,
+    )  # fmt: skip
     for item in found.trading.by_currency():
         yield Figure(label="Realized, gross", value=item.realized, unit=Unit.MONEY, currency=item.currency)
-        yield Figure(label="Commissions", value=-item.commission, unit=Unit.MONEY, currency=item.currency)
+        yield Figure(label="Commissions reported", value=-item.commission, unit=Unit.MONEY, currency=item.currency)
     yield from _account_figures(found, currency)
 
 

@@ -79,8 +79,8 @@ def _executions(found: Found) -> Verdict:
         seen = f"not compared since the close; the broker tells them until {_moment(deadline)}"
         return Verdict(title, Outcome.WARNING, seen, STATUS)
     seen = f"not compared between the close and midnight ({_moment(deadline)}); the broker tells them no more"
-    traded = found.trading.fills or found.trading.intended
-    return Verdict(title, Outcome.FAILED if traded else Outcome.WARNING, seen, "trader journal list --kind FillBooked")
+    outcome = Outcome.FAILED if found.traded else Outcome.WARNING
+    return Verdict(title, outcome, seen, "trader journal list --kind FillBooked")
 
 
 def _commissions(found: Found) -> Verdict:

@@ -12,7 +12,15 @@ from zoneinfo import ZoneInfo
 
 from trader.control import ControlClient
 from trader.control_messages import Command, ControlError
-from trader.events import AnyDurableFact, DurableFact, MismatchFound, OrderAdopted, ReconciliationFinished
+from trader.events import (
+    AnyDurableFact,
+    DurableFact,
+    FillBooked,
+    MismatchFound,
+    OrderAdopted,
+    OrderIntended,
+    ReconciliationFinished,
+)
 from trader.maintenance.context import Context
 from trader.maintenance.folded import BOOK_FACTS, CONTRADICTIONS, contradicted, fold
 from trader.maintenance.measures import one_value
@@ -41,11 +49,16 @@ class Growth(NamedTuple):
 
 @dataclass
 class Found:
-    """Everything that was found. ``trading`` is folded until ``now``, so it has what came after the period too."""
+    """Everything that was found.
+
+    ``trading`` is folded until ``now``, so it has what came after the period too; ``traded`` is only about the time
+    until the broker's day was over.
+    """
 
     trading: Trading
     now: datetime
     closed_at: datetime | None = None
+    traded: bool = False
     reconciliations: list[ReconciliationFinished] = field(default_factory=list)
     mismatches: list[MismatchFound] = field(default_factory=list)
     adopted: list[OrderAdopted] = field(default_factory=list)
@@ -109,6 +122,9 @@ def read(context: Context) -> Found:
 
 def _keep(found: Found, fact: AnyDurableFact) -> None:
     match fact:
+        case OrderIntended() | FillBooked():
+            moment = fact.at if isinstance(fact, OrderIntended) else fact.line.executed_at
+            found.traded |= found.deadline is None or moment < found.deadline
         case ReconciliationFinished():
             found.reconciliations.append(fact)
         case MismatchFound():

@@ -35,7 +35,7 @@ def figure_of(chart: Chart) -> dict[str, Any]:
     }  # fmt: skip
     layout: dict[str, Any] = {
         "height": HEIGHT_PX, "margin": {"l": 64, "r": 16, "t": 28, "b": 32}, "hovermode": "x unified",
-        "showlegend": len(shown) > 1 or chart.bound is not None,
+        "showlegend": len(shown) > 1 or chart.bound is not None or chart.unit is Unit.MONEY,
         "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"},
         "xaxis": {"type": "date", "tickangle": 0, "nticks": 9}, "yaxis": axis,
     }  # fmt: skip

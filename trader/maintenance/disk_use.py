@@ -163,7 +163,7 @@ def figures_of(disk: Disk, span: timedelta, bounds: Bounds) -> list[Figure]:
         outcome = Outcome.FAILED
     elif disk.free_ratio < bounds.disk_free_low_ratio:
         outcome = Outcome.WARNING
-    low = f"≥ {bounds.disk_free_low_ratio:.0%}"
+    low = f"≥ {bounds.disk_free_low_ratio * 100:.0f} %"
     figures = [
         Figure(label=f"Used on {name}", value=disk.used_bytes, unit=Unit.BYTES),
         Figure(label=f"Free on {name}", value=disk.free_ratio, unit=Unit.RATIO, bound=low, outcome=outcome),

@@ -74,6 +74,8 @@ def section(found: Sequence[Compared], missing: Sequence[str]) -> Section:
 
 def _sentence(found: Sequence[Compared], drifted: Sequence[Compared]) -> str:
     if not drifted:
+        if not found:
+            return "nothing could be compared with this release"
         return f"{counted(len(found), 'file')} compared, none drifted from this release"
     names = [f"{item.installed} {item.state}" for item in drifted[:FILES_SHOWN]]
     more = len(drifted) - len(names)

@@ -17,8 +17,8 @@ import msgspec
 
 from trader.maintenance import page
 from trader.maintenance.files import PART_SUFFIX, WriteError, remove_parts, write_whole
-from trader.maintenance.model import JobReport, Kind, Outcome, Unit
-from trader.maintenance.show import WORDS, duration_text, text_of
+from trader.maintenance.model import JobReport, Kind, Outcome
+from trader.maintenance.show import WORDS, duration_text
 from trader.report.document import document
 
 INDEX: Final = "index.html"
@@ -192,7 +192,7 @@ def _row(folder: Path, past: Past) -> str:
     )
     return (
         f'<tr><td><a href="{html}">{escape(past.label)}</a></td>'
-        f'<td data-key="{past.started_at.timestamp()}">{escape(text_of(past.started_at, Unit.MOMENT))}</td>'
+        f'<td data-key="{past.started_at.timestamp()}">{escape(page.moment_text(past.started_at))}</td>'
         f'<td class="number" data-key="{took}">{escape(duration_text(took))}</td>'
         f'<td><span class="pill {past.outcome}">{escape(WORDS[past.outcome])}</span></td>'
         f'<td class="wide dots">{tasks}</td><td><a href="{data}">JSON</a></td></tr>'

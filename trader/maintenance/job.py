@@ -36,6 +36,7 @@ from trader.settings import Settings
 from trader.textfile import TextfileError
 
 LOOK_AGAIN_S: Final = 30.0
+LOOK_SOON_S: Final = 1.0
 LOCK_AGAIN_S: Final = 5.0
 SCRATCH_PREFIX: Final = "scratch-"
 RUNNING: Final = "running.lock"
@@ -105,7 +106,8 @@ def run_job(world: World, *, dry_run: bool = False, look_back: bool = False) -> 
     except LockError as error:
         return _ended(Exit.FAILED, str(error))
     except _NotNow as error:
-        return _ended(error.code, str(error))
+        job.withdraw()
+        return Ended(error.code, problems=(str(error), *job.problems))
 
 
 def _ended(code: Exit, sentence: str) -> Ended:
@@ -133,7 +135,8 @@ class _Job:
         while True:
             now = world.clock.now()
             slot = hours.next_slot(now, need)
-            why, again_s = slot.why, LOOK_AGAIN_S
+            ahead_s = (slot.starts_at - now).total_seconds()
+            why, again_s = slot.why, min(LOOK_AGAIN_S, max(ahead_s, LOOK_SOON_S))
             if slot.starts_at <= now:
                 try:
                     lock.acquire()
@@ -174,6 +177,11 @@ class _Job:
         self.world.say(f"{self.world.kind} maintenance waits until {begins:%Y-%m-%d %H:%M} UTC at least: {why}")
         records, _ = metrics.read_records(self.settings.work_folder, self.world.clock.now())
         self._publish(records, (begins, begins + timedelta(seconds=self.limit_s)))
+
+    def withdraw(self) -> None:
+        """Nothing ran: no time is declared any longer, and what is due is published, so that it gets overdue."""
+        records, _ = metrics.read_records(self.settings.work_folder, self.world.clock.now())
+        self._publish(records, None)
 
     # -- what
 
@@ -301,7 +309,7 @@ class _Job:
         except WriteError as error:
             self._problem(f"what the tasks achieved was not kept: {error}")
 
-    def _publish(self, records: metrics.Records, declared: tuple[datetime, datetime]) -> None:
+    def _publish(self, records: metrics.Records, declared: tuple[datetime, datetime] | None) -> None:
         folder = self.settings.textfile_folder
         if folder is None:
             return

@@ -4,7 +4,9 @@ Rules: every text is escaped here; a content security policy forbids any request
 is only to be looked at. A page is drawn from the report alone, so that it can be drawn again from its JSON's source.
 """
 
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
@@ -51,8 +53,10 @@ def _heading(report: JobReport) -> str:
     took = duration_text((report.finished_at - report.started_at).total_seconds())
     dry = " · dry run, nothing was written" if report.dry_run else ""
     books = " ".join(filter(None, (report.mode, report.account)))
-    span = f"{_moment(report.since)} to {_moment(report.until)}"
-    small = f"ran {_moment(report.started_at)}, took {took} · {books} · {report.host} · version {report.version}{dry}"
+    span = f"{moment_text(report.since)} to {moment_text(report.until)}"
+    small = (
+        f"ran {moment_text(report.started_at)}, took {took} · {books} · {report.host} · version {report.version}{dry}"
+    )
     return (
         f'<header><p class="small up"><a href="../index.html">All reports</a></p><h1>{escape(title_of(report))}</h1>'
         f'<p class="banner {report.outcome}"><strong>{escape(WORDS[report.outcome])}</strong> '
@@ -61,7 +65,8 @@ def _heading(report: JobReport) -> str:
     )
 
 
-def _moment(at: Value) -> str:
+def moment_text(at: Value) -> str:
+    """To the second."""
     return text_of(at, Unit.MOMENT).partition(".")[0].removesuffix(" UTC") + " UTC"
 
 
@@ -91,17 +96,36 @@ def _summary(report: JobReport) -> str:
     head = "".join(_head(title, numeric) for title, numeric in (
         ("Verdict", False), ("Task", False), ("Result", False), ("Took", True)))  # fmt: skip
     return (
-        f'<section><h2>Tasks</h2><div class="scroll"><table class="sortable"><thead><tr>{head}</tr></thead>'
+        f'<section><h2>Tasks</h2><div class="scroll"><table class="sortable tasks"><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div></section>"
     )
 
 
 def _missing(report: JobReport) -> str:
-    items = "".join(
-        f"<li><strong>{escape(run.section.title)}</strong>: {escape(what)}</li>"
-        for run in report.runs for what in run.section.missing
-    )  # fmt: skip
+    """What is missing by its reason: one reason often has many things missing."""
+    texts = [(run.section.title, what) for run in report.runs for what in run.section.missing]
+    shared = Counter(reason for _, what in texts for _, reason in _splits(what))
+    reasons: dict[str, dict[str, list[str]]] = {}
+    for title, text in texts:
+        what, reason = next((split for split in _splits(text) if shared[split[1]] > 1), ("", text))
+        reasons.setdefault(reason, {}).setdefault(title, []).append(what)
+    items = "".join(_lacking(reason, lacking) for reason, lacking in reasons.items())
     return f'<section class="missing"><h2>What could not be got</h2><ul>{items}</ul></section>' if items else ""
+
+
+def _splits(text: str) -> Iterator[tuple[str, str]]:
+    """What and why, at each colon of a text, the longest reason first."""
+    for found in re.finditer(": ", text):
+        yield text[: found.start()], text[found.end() :]
+
+
+def _lacking(reason: str, lacking: Mapping[str, Sequence[str]]) -> str:
+    if not any(any(what) for what in lacking.values()):
+        return f"<li><strong>{escape(', '.join(lacking))}</strong>: {escape(reason)}</li>"
+    tasks = "".join(
+        f"<li><strong>{escape(title)}</strong>: {escape('; '.join(w))}</li>" for title, w in lacking.items()
+    )
+    return f"<li>{escape(reason)}<ul>{tasks}</ul></li>"
 
 
 def _drawn(run: TaskRun, figures: dict[str, Any]) -> str:
@@ -146,12 +170,23 @@ def _figures(figures: tuple[Figure, ...]) -> str:
         return ""
     rows = "".join(
         f"<tr><td>{escape(figure.label)}</td>"
-        f'<td class="number {figure.outcome}">{escape(text_of(figure.value, figure.unit, figure.currency))}</td>'
+        f'<td class="{_figure_class(figure)}">{escape(text_of(figure.value, figure.unit, figure.currency))}</td>'
         f'<td class="bound">{escape(figure.bound)}</td>'
-        f"<td>{'' if figure.outcome is Outcome.OK and not figure.bound else _pill(figure.outcome)}</td></tr>"
+        f"<td>{'' if figure.outcome is Outcome.OK and not figure.bound else _pill(_judged(figure))}</td></tr>"
         for figure in figures
     )
     return f'<table class="figures"><tbody>{rows}</tbody></table>'
+
+
+def _judged(figure: Figure) -> Outcome:
+    """What is not known cannot be within its bound."""
+    return Outcome.UNKNOWN if figure.value is None and figure.outcome is Outcome.OK else figure.outcome
+
+
+def _figure_class(figure: Figure) -> str:
+    """A sentence in the place of a number reads as a sentence."""
+    long = isinstance(figure.value, str) and len(figure.value) > WIDE_CHARACTERS // 2
+    return f"{'wide' if long else 'number'} {figure.outcome}"
 
 
 def _charts(task: str, section: Section, figures: dict[str, Any]) -> str:

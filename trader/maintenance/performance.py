@@ -97,8 +97,12 @@ def _activity(trading: Trading) -> Iterator[Figure]:
 
 
 def _judged(label: str, value: float | Decimal | None, unit: Unit, bound: str, met: bool | None) -> Figure:
-    outcome = Outcome.OK if met or met is None else Outcome.WARNING
-    return Figure(label=label, value=value, unit=unit, bound=bound, outcome=outcome)
+    return Figure(label=label, value=value, unit=unit, bound=bound, outcome=_outcome(met))
+
+
+def _outcome(met: bool | None) -> Outcome:
+    """What is not known is not met, and not missed."""
+    return Outcome.UNKNOWN if met is None else Outcome.OK if met else Outcome.WARNING
 
 
 def _money(trading: Trading, result: BaseResult, currency: str) -> Iterator[Figure]:
@@ -107,8 +111,9 @@ def _money(trading: Trading, result: BaseResult, currency: str) -> Iterator[Figu
     for label, value in (("Realized", result.realized), ("Unrealized", result.unrealized), ("Gross", result.gross)):
         yield Figure(label=label, value=value, unit=Unit.MONEY, currency=currency)
     yield Figure(label="Costs", value=costs, unit=Unit.MONEY, currency=currency)
-    outcome = Outcome.OK if met or met is None else Outcome.WARNING
-    yield Figure(label="Net", value=result.net, unit=Unit.MONEY, currency=currency, bound="> 0", outcome=outcome)
+    yield Figure(
+        label="Net", value=result.net, unit=Unit.MONEY, currency=currency, bound="> 0", outcome=_outcome(met)
+    )  # fmt: skip
     missing = trading.commissions_missing
     yield Figure(
         label="Commissions missing", value=missing, unit=Unit.COUNT, bound="0",
@@ -146,8 +151,9 @@ def _symbol_rows(trading: Trading) -> Iterator[tuple[str | int | float | Decimal
 
 
 def _charts(trading: Trading, measured: Measured, currency: str) -> Iterator[Chart]:
+    costs = "reported costs" if trading.commissions_missing else "costs"
     lines = [
-        Line(f"realized, after costs ({unit})", tuple((at, float(net)) for at, net in points))
+        Line(f"realized, after {costs} ({unit})", tuple((at, float(net)) for at, net in points))
         for unit, points in sorted(trading.curves().items())
     ]
     if measured.equity:

@@ -83,7 +83,8 @@ def countdown(now: datetime, ends_at: datetime, opens_at: datetime | None, *, si
     due = left < DUE and not simulated
     figures = [
         Figure(
-            label=ENDS_IN, value=left.total_seconds(), unit=Unit.SECONDS, bound=f"≥ {DUE.days} day",
+            label=ENDS_IN, value=left.total_seconds(), unit=Unit.SECONDS,
+            bound="" if simulated else f"≥ {DUE.days} day",
             outcome=Outcome.WARNING if due else Outcome.OK,
         ),
         Figure(label="A person has to log in after", value=ends_at, unit=Unit.MOMENT),

@@ -166,7 +166,9 @@ def _trend_rows(weeks: Weeks) -> Iterator[tuple[Value, ...]]:
 
 
 def _shown(value: Number, unit: Unit) -> Value:
-    """One column has values of several units, so they are text."""
+    """One column has values of several units, so they are text; the mean of counts is rarely whole."""
+    if unit is Unit.COUNT and isinstance(value, float):
+        value = round(value, 1)
     return text_of(value, unit)
 
 

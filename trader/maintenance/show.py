@@ -68,7 +68,8 @@ def _percent(ratio: float) -> str:
     percent = ratio * 100
     near = min(abs(percent), abs(100 - percent))
     digits = 1 if near >= 1 or near == 0 else 2 if near >= 0.1 else 3
-    return f"{percent:,.{digits}f} %".replace("-", words.MINUS)
+    text = f"{percent:,.{digits}f} %"
+    return text.replace("-", words.MINUS if text.strip("-0. %") else "")
 
 
 def duration_text(seconds: float) -> str:

@@ -32,6 +32,8 @@ JOURNALCTL: Final = "journalctl"
 ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TZ": "UTC"}
 # journalctl's words for a user who sees only what is his own; it goes on then, and ends well.
 NOT_PERMITTED: Final = ("insufficient permissions", "not seeing messages")
+# Its words for patterns of which it has not one unit, whatever the time.
+NO_SUCH_UNIT: Final = "add filter for units: No data available"
 MICROSECONDS: Final = timedelta(microseconds=1)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -144,6 +146,11 @@ def _text_of(said: IO[bytes]) -> str:
 def _require_permitted(program: str, code: int, said: str) -> None:
     if any(words in said for words in NOT_PERMITTED):
         raise LogsUnavailable("the journal may not be read by this user; add the user to the group systemd-journal")
+    if code != 0 and NO_SUCH_UNIT in said:
+        raise LogsUnavailable(
+            "the journal has no such unit: none of ours has written to it yet, or this user may not read it "
+            "(group systemd-journal)"
+        )
     if code != 0:
         first = said.strip().splitlines()[:1]
         reason = first[0] if first else f"it ended with {code}"

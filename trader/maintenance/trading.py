@@ -169,7 +169,7 @@ class Trading:
         self.last_fill_at = fact.at
         if not self.books.ledger.charged(line.exec_id):
             self._unpaid.add(key)
-        if fact.fill_duration_s is not None:
+        if fact.fill_duration_s is not None and not fact.corrects:
             self.fill_s.append(fact.fill_duration_s)
         if fact.slippage_ratio is not None:
             self._slipped[key] = slipped(line, fact.slippage_ratio)

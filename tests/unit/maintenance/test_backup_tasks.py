@@ -16,9 +16,9 @@ from trader.clock import ManualClock
 from trader.contracts import TradingMode
 from trader.events import CommissionBooked, CommissionLine, ServiceStarted, StartReason
 from trader.journal import Journal
-from trader.maintenance import backup_task, backup_verification
+from trader.maintenance import backup_task, backup_verification, metrics
 from trader.maintenance.backup import entries
-from trader.maintenance.model import Outcome
+from trader.maintenance.model import Outcome, Section, TaskRun
 from trader.settings_file import load_settings
 
 START = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
@@ -68,6 +68,10 @@ def figure(section: Any, label: str) -> Any:
     return next(figure.value for figure in section.figures if figure.label == label)
 
 
+def table(section: Any, title: str) -> list[Any]:
+    return next(list(table.rows) for table in section.tables if table.title == title)
+
+
 def test_the_daily_job_makes_a_backup_and_says_what_it_holds(jobs: Jobs) -> None:
     section = jobs.daily()
     (made,) = entries(jobs.folders.backups)
@@ -106,7 +110,11 @@ def test_a_dry_run_makes_and_restores_nothing(jobs: Jobs) -> None:
     jobs.trade()
     assert backup_task.run(jobs.context(dry_run=True)).outcome is Outcome.OK
     assert not jobs.folders.backups.exists()
-    jobs.daily()
+    made = jobs.daily()
+    section = backup_task.run(jobs.context(dry_run=True))
+    (path,) = jobs.folders.backups.glob("2*.tar.gz")
+    assert table(section, "Backups") == [(path.name, jobs.clock.now(), path.stat().st_size, "there")]
+    assert table(made, "Backups") == table(section, "Backups")
     assert backup_verification.run(jobs.context(dry_run=True)).outcome is Outcome.OK
     assert not jobs.folders.scratch.exists()
 
@@ -138,12 +146,49 @@ def test_every_older_one_is_tried_in_the_long_run(jobs: Jobs, seed: int) -> None
     assert tried == {entry.path for entry in there[1:]}
 
 
-def test_no_backup_at_all_and_backups_of_other_books_only_are_failures(jobs: Jobs) -> None:
-    assert backup_verification.run(jobs.context()).outcome is Outcome.FAILED
+def test_backups_of_other_books_are_none_of_these(jobs: Jobs) -> None:
     jobs.daily()
     for path in list(jobs.folders.backups.glob("2*")):
         path.rename(path.with_name(path.name.replace("DU7", "DU8")))
     assert "there is no backup of these books" in backup_verification.run(jobs.context()).sentence
+
+
+def recorded(jobs: Jobs, outcome: Outcome) -> None:
+    """What the daily job keeps of its run."""
+    now = jobs.clock.now()
+    section = Section(key="backup", title="Backup", outcome=outcome, sentence="")
+    run = TaskRun(task="backup", section=section, started_at=now, duration_s=1.0)
+    metrics.write_records(jobs.settings.maintenance.work_folder, metrics.updated(metrics.NO_RECORDS, [run]))
+
+
+@pytest.mark.parametrize("tried", [False, True])
+def test_before_the_first_backup_its_absence_is_a_warning_with_what_to_type(jobs: Jobs, tried: bool) -> None:
+    jobs.trade()
+    if tried:
+        recorded(jobs, Outcome.FAILED)
+    section = backup_verification.run(jobs.context())
+    assert section.outcome is Outcome.WARNING
+    assert "there is no backup of these books" in section.sentence
+    assert section.mend == "trader backup create"
+
+
+def test_that_no_backup_is_there_fails_once_the_daily_job_has_made_one(jobs: Jobs) -> None:
+    jobs.daily()
+    recorded(jobs, Outcome.OK)
+    shutil.rmtree(jobs.folders.backups)
+    section = backup_verification.run(jobs.context())
+    assert section.outcome is Outcome.FAILED
+    assert "the daily job made one at 2026-03-03 14:30 UTC: it was moved or deleted since" in section.sentence
+    assert section.mend == "trader backup create"
+
+
+def test_whether_a_backup_was_ever_made_is_not_guessed_from_a_broken_record(jobs: Jobs) -> None:
+    work = jobs.settings.maintenance.work_folder
+    work.mkdir(parents=True)
+    (work / "tasks.json").write_text("{")
+    section = backup_verification.run(jobs.context())
+    assert section.outcome is Outcome.WARNING
+    assert "what earlier runs achieved is not known" in section.missing[0]
 
 
 def test_a_damaged_backup_fails_the_job_and_is_named(jobs: Jobs) -> None:

@@ -113,7 +113,7 @@ def test_money_and_positions_are_those_of_the_raw_rows(tmp_path: Path) -> None:
             cash -= sign * Decimal(line["quantity"]) * Decimal(line["price"])
     paid = sum((Decimal(body["line"]["amount"]) for body in raw(path, "CommissionBooked")), Decimal())
     assert figure(section, "Realized, gross").value == cash
-    assert figure(section, "Commissions").value == -paid
+    assert figure(section, "Commissions reported").value == -paid
     assert figure(section, "Fills since the period began").value == len(raw(path, "FillBooked"))
     found = rows(section, "Positions")
     assert {symbol: row["Our books"] for symbol, row in found.items()} == dict(held)
@@ -159,6 +159,25 @@ def test_a_day_without_trades_that_nobody_compared_is_no_failure(tmp_path: Path)
     assert verdict(section, "executions of the day")[0] == "warning"
     assert verdict(section, "positions")[0] == "unknown"
     assert section.outcome is Outcome.WARNING
+
+
+def test_trades_of_the_next_day_do_not_make_it_one(tmp_path: Path) -> None:
+    """As on the first day of an installation, or when the job is made up for after downtime."""
+    facts = [a_day_later(fact) for fact in replayed() if fact.at >= SINCE]
+    write(tmp_path, facts)
+    section = books.run(context(tmp_path, now=facts[-1].at + timedelta(hours=1)))
+    fills = figure(section, "Fills since the period began").value
+    assert isinstance(fills, int)
+    assert fills > 0
+    assert verdict(section, "executions of the day")[0] == "warning"
+
+
+def a_day_later(fact: DurableFact) -> DurableFact:
+    day = timedelta(days=1)
+    if isinstance(fact, FillBooked):
+        line = msgspec.structs.replace(fact.line, executed_at=fact.line.executed_at + day)
+        fact = msgspec.structs.replace(fact, line=line)
+    return msgspec.structs.replace(fact, at=fact.at + day)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.doctor.changes import program
@@ -65,6 +65,10 @@ def test_a_dry_run_lists_what_it_would_delete_and_deletes_nothing(context: Conte
     assert sorted(tmp_path.rglob("*")) == before
     assert table(section, "Files would be deleted").rows[0][0] == str(old)
     assert "one file of 99 B would be deleted" in section.sentence
+    assert figure(section, "Size of what would be deleted").value == 99
+    looked_at = [path for path in (tmp_path / "logs").rglob("*") if path.is_file()]
+    (logs,) = [row for row in table(section, "Folders").rows if row[0] == "Logs"]
+    assert logs[1:6] == (str(tmp_path / "logs"), len(looked_at), sum(p.stat().st_size for p in looked_at), 1, 99)
 
 
 def test_above_the_size_the_oldest_go_first(tmp_path: Path) -> None:
@@ -281,6 +285,7 @@ FILES = st.lists(
 )
 
 
+@settings(max_examples=30)
 @given(files=FILES, log_days=st.integers(1, 300), keeps_journal_in_logs=st.booleans())
 def test_whatever_lies_there_only_old_logs_go_and_the_newest_stay(
     tmp_path_factory: pytest.TempPathFactory,

@@ -68,6 +68,19 @@ def test_a_healthy_month_is_ok_and_lacks_nothing(tmp_path: Path) -> None:
     assert certificates.NONE in section.notes
 
 
+def test_the_sizes_of_our_folders_are_those_of_their_files(tmp_path: Path) -> None:
+    host = installed(COMPLETE)
+    for number in range(3):
+        host.put(tmp_path / "logs" / "reports" / "daily" / f"{number}.json", "x" * 10**number)
+    section = examined(tmp_path, host)
+    found = table(section, "Folders of ours").rows
+    assert found
+    for folder, size_bytes, files, note in found:
+        below = [file for path, file in host.files.items() if path.is_relative_to(str(folder)) and file.kind == "file"]
+        assert (files, size_bytes, note) == (len(below), sum(len(file.text.encode()) for file in below), ""), folder
+    assert any(files for _, _, files, _ in found)
+
+
 def test_growth_and_what_it_means_are_recomputed(tmp_path: Path) -> None:
     section = examined(tmp_path)
     assert figure(section, "Used on /dev/sda1").value == 50 * GIB

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.doctor.fake_host import CURRENT, ROOT, UNIT_FOLDER, FakeHost, healthy, loaded_rules, place_of
-from tests.unit.maintenance.days import context, rows, table
+from tests.unit.maintenance.days import context, figure, rows, table
 from trader.maintenance import drift
 from trader.maintenance.drift_compared import LINES_SHOWN
 from trader.maintenance.model import Outcome, Section
@@ -57,6 +57,10 @@ def test_an_installation_as_shipped_has_no_drift(host: FakeHost, tmp_path: Path)
     section = found(host, tmp_path)
     assert (section.outcome, section.missing, section.tables, section.mend) == (Outcome.OK, (), (), "")
     assert "none drifted" in section.sentence
+    compared = figure(section, "Compared").value
+    assert isinstance(compared, int)
+    assert compared > len(list((ROOT / "alerts" / "rules").glob("*.rules.yml")))
+    assert figure(section, "Drifted").value == figure(section, "Changed by hand, as may be").value == 0
 
 
 DRIFTS: dict[str, tuple[Callable[[FakeHost], None], Path, str, str]] = {
@@ -86,6 +90,7 @@ def test_what_drifted_is_told_with_its_diff_and_its_command(name: str, host: Fak
     section = found(host, tmp_path)
     assert section.outcome is Outcome.WARNING
     assert f"{path} differs" in section.sentence
+    assert figure(section, "Drifted").value == len(section.sentence.split("; "))
     assert line in diff_of(section, path)
     assert mend in section.mend
 

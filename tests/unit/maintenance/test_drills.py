@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from tests.unit.maintenance.days import rows
 from trader.drills.emergency import EMERGENCIES, EmergencyResult
 from trader.drills.model import DrillResult
 from trader.maintenance import metrics
@@ -126,6 +127,10 @@ def test_a_dry_run_holds_nothing() -> None:
     found = run(cast("Context", SimpleNamespace(dry_run=True)))
     assert found.outcome is Outcome.OK
     assert found.parts == ()
+    assert rows(found, "Emergency drills") == {
+        drill.title: {"Drill": drill.title, "Took": None, "May take": drill.bound_s, "Verdict": "not held"}
+        for drill in EMERGENCIES
+    }
     assert "holds no drill" in found.sentence
 
 

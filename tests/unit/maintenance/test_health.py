@@ -46,6 +46,7 @@ def test_a_healthy_service_and_its_units_are_well(tmp_path: Path) -> None:
     assert section.missing == ()
     assert section.mend == ""
     assert rows(section, "Units")[UNIT]["State"] == "active"
+    assert {row["Verdict"] for row in rows(section, "Checks").values()} == {"ok"}
 
 
 def test_starts_are_those_of_the_period_by_reason(tmp_path: Path) -> None:

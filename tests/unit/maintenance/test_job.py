@@ -135,11 +135,20 @@ def test_a_job_that_waits_declares_when_it_will_run(tmp_path: Path) -> None:
     """Else MaintenanceOverrun would page: a unit that is activating, after the end that was declared last."""
     bench = starts_at(FRIDAY_NOON, tmp_path)
     bench.stop.stop_at = FRIDAY_NOON + timedelta(minutes=1)
+    seen: list[dict[str, float]] = []
+    pause = bench.stop.pause
+
+    def look(seconds: float) -> None:
+        seen.append(bench.metrics())
+        pause(seconds)
+
+    bench.stop.pause = look  # type: ignore[method-assign]
     assert bench.run().exit is Exit.FAILED
     begins = datetime(2026, 11, 20, 21, 10, tzinfo=UTC)
-    metrics = bench.metrics()
+    metrics = seen[0]
     assert metrics['trader_maintenance_start_timestamp_seconds{kind="daily"}'] == begins.timestamp()
     assert metrics['trader_maintenance_end_timestamp_seconds{kind="daily"}'] == begins.timestamp() + 1_200
+    assert not [name for name in bench.metrics() if name.startswith("trader_maintenance_")]  # it does not run any more
 
 
 def test_a_job_that_is_stopped_while_it_waits_does_nothing(tmp_path: Path) -> None:
@@ -155,6 +164,13 @@ def test_a_job_is_put_off_when_its_time_is_further_than_it_may_wait(tmp_path: Pa
     ended = bench.run()
     assert (ended.exit, bench.stop.pauses) == (Exit.PUT_OFF, 0)
     assert "maintenance.wait_max_s" in ended.problems[0]
+
+
+def test_a_job_that_is_put_off_gets_overdue_in_time_even_if_it_never_ran(tmp_path: Path) -> None:
+    bench = starts_at(FRIDAY_NOON, tmp_path, maintenance={"wait_max_s": 3_600.0})
+    bench.run()
+    names = [task.name for task in tasks_of(Kind.DAILY)]
+    assert {f'trader_task_max_staleness_seconds{{task="{name}"}}' for name in names} == bench.metrics().keys()
 
 
 def test_a_job_that_does_not_fit_before_the_opening_waits_for_the_close(tmp_path: Path) -> None:

@@ -96,6 +96,14 @@ def test_what_could_not_be_got_is_named_with_its_task() -> None:
     assert "What could not be got Resources : no Prometheus is configured" in text
 
 
+def test_what_is_missing_for_one_reason_is_told_once() -> None:
+    why = "no Prometheus is configured (maintenance.prometheus_url)"
+    one = run("review", missing=(f"error rate: {why}", f"decision: tick to decision: {why}", "disk: it is: gone"))
+    text = Text(page.render(report(one, run("books", missing=(f"growth: {why}",))))).text.partition("Not known:")[0]
+    assert text.count(why) == 1
+    assert f"{why} Review : error rate; decision: tick to decision Books : growth Review : disk: it is: gone" in text
+
+
 def test_nothing_from_outside_is_taken_for_html() -> None:
     table = Table.of(EVIL, (Column(EVIL),), [(EVIL,)])
     chart = Chart(title=EVIL, unit=Unit.COUNT, lines=(Line(EVIL, ((NOW, 1.0),)),))
@@ -177,6 +185,8 @@ def test_a_value_that_is_not_finite_is_a_gap() -> None:
         (0.0009, Unit.RATIO, "0.090 %"),
         (0.99951, Unit.RATIO, "99.951 %"),
         (0.0, Unit.RATIO, "0.0 %"),
+        (-0.000_004, Unit.RATIO, "0.000 %"),
+        (-0.000_04, Unit.RATIO, "−0.004 %"),
         (0.0123, Unit.SECONDS, "12.3 ms"),
         (0, Unit.SECONDS, "0 s"),
         (3.456, Unit.SECONDS, "3.46 s"),

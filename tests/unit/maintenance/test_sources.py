@@ -105,6 +105,12 @@ def test_a_journalctl_that_fails_is_told_in_its_own_words(tmp_path: Path) -> Non
         list(logs.lines(SINCE, UNTIL, ()))
 
 
+def test_a_journal_without_a_matching_unit_is_not_an_empty_one(tmp_path: Path) -> None:
+    logs = journalctl(tmp_path, "", "Failed to add filter for units: No data available\n", 1)
+    with pytest.raises(LogsUnavailable, match="no such unit: none of ours has written to it yet, or this user may not"):
+        list(logs.lines(SINCE, UNTIL, ()))
+
+
 def test_a_host_without_journalctl_says_so(tmp_path: Path) -> None:
     with pytest.raises(LogsUnavailable, match="is not installed"):
         list(JournalctlLogs(str(tmp_path / "nothing")).lines(SINCE, UNTIL, ()))

@@ -70,8 +70,14 @@ def test_no_change_to_daylight_saving_time_skips_or_repeats_a_job(units: Units, 
 def test_systemd_waits_as_long_as_the_job_may_wait_run_and_end(units: Units, settings: Settings, kind: Kind) -> None:
     unit = units[f"ibkr-maintenance-{kind}.service"]
     longest_s = settings.maintenance.wait_max_s + limit_s_of(settings, kind) + GRACE_S
-    assert longest_s < seconds(unit.one("TimeoutStartSec")) <= longest_s + 3_600
+    assert longest_s < seconds(unit.one("RuntimeMaxSec")) <= longest_s + 3_600
     assert seconds(unit.one("TimeoutStopSec")) > GRACE_S + 30
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_host_that_makes_up_for_a_job_does_not_wait_for_it(units: Units, kind: Kind) -> None:
+    """systemd is `starting` while any unit is `activating`, which a oneshot is all along."""
+    assert units[f"ibkr-maintenance-{kind}.service"].one("Type") == "exec"
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -105,7 +111,7 @@ def test_a_job_reads_the_journal_and_writes_where_the_configuration_says(
 def test_the_units_are_alike_but_for_their_kind(units: Units, kind: Kind) -> None:
     def told(name: Kind) -> list[str]:
         text = str(units[f"ibkr-maintenance-{name}.service"].text)
-        lines = [line for line in text.splitlines() if not line.startswith("#") and "TimeoutStartSec" not in line]
+        lines = [line for line in text.splitlines() if not line.startswith("#") and "RuntimeMaxSec" not in line]
         return [line.replace(name, "KIND") for line in lines]
 
     assert told(kind) == told(Kind.DAILY)

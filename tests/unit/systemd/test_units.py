@@ -162,7 +162,8 @@ def test_the_panic_sees_the_same_files_as_the_trader(units: Units) -> None:
     for name in ("ibkr-trading", "ibkr-panic"):
         unit = units[f"{name}.service"]
         assert (unit.one("ProtectHome"), unit.one("BindPaths")) == ("tmpfs", BASE)
-        assert f"{BASE}/config" in unit.all("ReadOnlyPaths")
+        for folder in (f"{BASE}/config", f"-{BASE}/scripts", f"-{BASE}/backups"):
+            assert folder in unit.all("ReadOnlyPaths")
 
 
 def test_what_root_runs_touches_nothing_that_the_service_owns(units: Units, drop_ins: Units) -> None:

@@ -31,23 +31,21 @@ def release(staged: Path) -> Path:
     return staged / "opt/ibkr-trading" / (staged / "opt/ibkr-trading/current").readlink()
 
 
-def test_it_puts_everything_in_its_place_with_its_mode(stage: Stage, staged: Path) -> None:
+def test_it_puts_everything_in_its_place_with_its_mode_and_lets_others_change_nothing(
+    stage: Stage, staged: Path
+) -> None:
     done = stage()
     assert (done.returncode, done.stderr) == (0, "")
     assert {path: (staged / path).stat().st_mode & 0o7777 for path in MODES} == MODES
-
-
-def test_nothing_of_a_release_can_be_changed_by_others_and_all_of_it_is_compiled(stage: Stage, staged: Path) -> None:
-    stage()
     files = [path for path in release(staged).rglob("*") if not path.is_symlink()]
     assert [path for path in files if path.stat().st_mode & 0o022] == []
     assert [path for path in files if not path.stat().st_mode & 0o004] == []
     compiled = {path.name.partition(".")[0] for path in files if path.suffix == ".pyc"}
     assert {"__init__", "__main__"} <= compiled
+    assert_it_does_not_know_where_it_was_staged(staged)
 
 
-def test_what_is_installed_does_not_know_the_folder_that_it_was_staged_in(stage: Stage, staged: Path) -> None:
-    stage()
+def assert_it_does_not_know_where_it_was_staged(staged: Path) -> None:
     program = release(staged) / "bin/trader"
     assert program.read_text().startswith(f"#!/opt/ibkr-trading/releases/{release(staged).name}/bin/python\n")
     texts = [path for path in staged.rglob("*") if path.is_file() and not path.is_symlink()]
@@ -88,24 +86,18 @@ def test_the_secret_is_made_once_and_never_shown(stage: Stage, staged: Path) -> 
     assert first not in said
 
 
-def test_an_upgrade_puts_the_new_release_beside_the_old_one(stage: Stage, staged: Path, wheels: Path) -> None:
-    stage()
-    old = release(staged)
-    make_wheel(wheels, "0.2")
-    done = stage()
-    assert done.returncode == 0
-    assert release(staged).name.startswith("0.2-")
-    assert (staged / "opt/ibkr-trading/previous").readlink() == Path("releases") / old.name
-    assert (old / "bin/trader").exists()
-
-
-def test_releases_beyond_three_are_removed_but_never_the_one_before(stage: Stage, staged: Path, wheels: Path) -> None:
+def test_an_upgrade_puts_the_new_release_beside_the_old_ones_and_keeps_three(
+    stage: Stage, staged: Path, wheels: Path
+) -> None:
     made = []
     for version in ("0.1", "0.2", "0.3", "0.4"):
         make_wheel(wheels, version)
-        stage()
+        assert stage().returncode == 0
         made.append(release(staged).name)
+    assert [name.partition("-")[0] for name in made] == ["0.1", "0.2", "0.3", "0.4"]
     assert sorted(path.name for path in release(staged).parent.iterdir()) == made[1:]
+    assert (staged / "opt/ibkr-trading/previous").readlink() == Path("releases") / made[2]
+    assert all((release(staged).parent / name / "bin/trader").exists() for name in made[1:])
 
 
 def test_a_release_that_was_not_finished_is_made_anew(stage: Stage, staged: Path) -> None:
