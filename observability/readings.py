@@ -122,6 +122,7 @@ GAUGES: Final[tuple[tuple[Metric, Read], ...]] = (
     (risk.PNL_NET_CUMULATIVE, lambda s: in_base(s, s.pnl_net_cumulative)),
     (risk.PNL_AS_OF, lambda s: one(s.pnl_as_of)),
     (risk.COMMISSIONS_MISSING, lambda s: [((p.currency,), p.commissions_missing) for p in currencies(s)]),
+    (risk.COMMISSION_MISSING_OLDEST, lambda s: one(s.commission_missing_since)),
     (risk.EQUITY, lambda s: in_base(s, s.risk.equity)),
     (risk.DRAWDOWN, lambda s: one(s.risk.drawdown_ratio)),
     (risk.DAILY_LOSS_LIMIT, lambda s: in_base(s, s.risk.daily_loss_limit)),

@@ -173,6 +173,10 @@ class Ledger:
         """Whether the commission of this execution, or of another version of it, is booked."""
         return self._commission(base_exec_id(exec_id)) is not None
 
+    def awaits_commission(self, exec_id: str) -> bool:
+        """Whether this execution is booked, in any version, and its commission was never reported."""
+        return base_exec_id(exec_id) in self._awaiting_commission
+
     def adopted(self, exec_id: str) -> bool:
         """Whether a position that was adopted contains this execution, or an earlier version of it."""
         key = base_exec_id(exec_id)

@@ -233,7 +233,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     ``session_elapsed_s`` is session time since the process started, ``session_available_s`` the part of it in which
     the service was ready, connected, fresh and not halted unplanned; both None when nobody measures them. The
     process, not the engine, fills ``resources``. ``journal_problem`` says why facts wait in memory; empty when all are
-    durable.
+    durable. ``commission_missing_since`` is when the oldest fill without a reported commission was booked.
     """
 
     at: datetime
@@ -274,3 +274,4 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     policy: PolicyView | None = None
     broker_account: AccountView | None = None
     journal_problem: str = ""
+    commission_missing_since: datetime | None = None

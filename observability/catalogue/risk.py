@@ -41,6 +41,11 @@ PNL_AS_OF: Final = GROUP.gauge(
 COMMISSIONS_MISSING: Final = GROUP.gauge(
     "trader_pnl_commissions_missing", "Fills of the session whose commission the broker has not reported yet.", CURRENCY
 )
+COMMISSION_MISSING_OLDEST: Final = GROUP.gauge(
+    "trader_commission_missing_oldest_timestamp_seconds",
+    "When the oldest fill without a reported commission was booked, Unix time; absent when none is missing.",
+    unit="seconds",
+)
 EQUITY: Final = GROUP.gauge("trader_equity", "Equity of the account.", BASE_CURRENCY, unit="currency")
 DRAWDOWN: Final = GROUP.gauge("trader_drawdown_ratio", "Fall from the highest equity, over it.", unit="ratio")
 DAILY_LOSS_LIMIT: Final = GROUP.gauge(

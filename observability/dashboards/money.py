@@ -248,10 +248,13 @@ def _halts() -> statetimeline.Panel:
 def _cushion() -> timeseries.Panel:
     return lines_panel(
         "Age of the P&L",
-        "Seconds since the moment that the profit and loss is of. Limits on an old number protect from nothing.",
+        "Since the moment that the profit and loss is of, the last reconciliation, and the oldest fill without a "
+        "reported commission, if any. Limits on an old or incomplete number protect from nothing.",
         "s",
         query(age(trader("trader_pnl_as_of_timestamp_seconds")), "P&L {{instance}}"),
         query(age(trader("trader_reconciliation_last_success_timestamp_seconds")), "reconciliation {{instance}}"),
+        query(age(trader("trader_commission_missing_oldest_timestamp_seconds")), "missing commission {{instance}}"),
+        colors={"/^missing/": ORANGE},
     )
 
 

@@ -140,7 +140,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.early.append(base)
         else:
             found = self.recent()[index % len(self.recent())]
-            if found.settled:
+            if found.settled and found.base in self.commissions:
                 return
             base, revision = found.base, 1 + index % found.revision
         amount = Decimal(cents) / 100

@@ -50,6 +50,7 @@ SEVERITIES: dict[str, dict[str, set[str]]] = {
     "risk": {
         "TradingWhileHalted": {PAGE}, "DailyLossLimitNear": {TICKET}, "DailyLossLimitBreached": {PAGE},
         "MarginCushionLow": {PAGE}, "PnLNotTrustworthy": {PAGE}, "UnplannedHalt": {PAGE}, "PanicFlagPresent": {PAGE},
+        "CommissionMissing": {TICKET},
     },
     "resources": {
         "UnitMemoryHigh": {TICKET}, "UnitMemoryCritical": {PAGE}, "UnitCPUHigh": {TICKET}, "CPUThrottled": {TICKET},

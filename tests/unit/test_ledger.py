@@ -185,6 +185,16 @@ def test_a_commission_is_missing_until_it_is_reported() -> None:
     assert ledger.commissions_missing_since() is None
 
 
+def test_the_oldest_missing_commission_counts_and_an_adoption_settles_none() -> None:
+    ledger = Ledger("USD")
+    fill(ledger, "a.01", 100, "10")
+    adopt(ledger, 70, "9")
+    assert ledger.commissions_missing_since() == NOW
+    assert (ledger.awaits_commission("a.02"), ledger.awaits_commission("b.01")) == (True, False)
+    pay(ledger, "a.01", "1.00")
+    assert (ledger.commissions_missing_since(), ledger.awaits_commission("a.01")) == (None, False)
+
+
 def test_a_commission_may_come_before_its_execution() -> None:
     ledger = Ledger("USD")
     pay(ledger, "a.01", "1.00")

@@ -126,6 +126,12 @@ RISK: Final = (
         inject=steer(quantity=6300), repair=steer(quantity=0), detect_s=20, clear_s=20,
     ),
     Drill(
+        alert="CommissionMissing", severity="ticket", on=On.SERVICE,
+        fault="the gateway does not report what a fill cost", config={"gateway": {"reconcile_interval_s": 300}},
+        prepare=gateway_with(commission_missing_ratio=1.0),
+        inject=hold(100), repair=healthy_gateway, detect_s=18, clear_s=12,
+    ),
+    Drill(
         alert="UnplannedHalt", severity="page", on=On.SERVICE, fault="the strategy raises an exception",
         inject=steer(fails=True), repair=steps(steer(fails=False), resume), detect_s=4, clear_s=8,
     ),

@@ -183,8 +183,11 @@ def _since_sent_s(core: Core, order: Order | None, received_ns: int | None) -> f
 
 
 def book_commission(core: Core, step: Step, line: CommissionLine) -> None:
-    unknown = line.amount == COMMISSION_NOT_KNOWN
-    if unknown or core.ledger.commission_known(line) or core.ledger.adopted(line.exec_id):
+    """Book what an execution cost, once; one that came with an adopted position was never paid by these books."""
+    ledger = core.ledger
+    if line.amount == COMMISSION_NOT_KNOWN or ledger.commission_known(line):
+        return
+    if ledger.adopted(line.exec_id) and not ledger.awaits_commission(line.exec_id):
         return
     step.emit(CommissionBooked(at=core.now(), line=line))
 

@@ -75,6 +75,7 @@ def snapshot(core: Core) -> Snapshot:
         session_available_s=core.statistics.session_available_s,
         policy=_policy(core),
         journal_problem=core.journal_problem,
+        commission_missing_since=core.ledger.commissions_missing_since(),
         broker_account=_broker_account(core),
     )
 

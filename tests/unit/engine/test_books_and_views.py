@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from trader.contracts import OrderType
-from trader.events import CommissionLine, MarketDataMode, MarketDataModeReceived
+from trader.events import CommissionLine, MarketDataMode, MarketDataModeReceived, PositionAdopted
 from trader.settings import RiskSettings
 
 
@@ -42,6 +42,31 @@ def test_a_commission_is_missing_late_early_repeated_or_replaced(desk: Any) -> N
     desk.commission("late.01", "0.80")
     assert pnl(desk)[2:] == (Decimal("-1.40"), 0, 0)
     assert len(desk.told("CommissionBooked")) == 3
+
+
+def test_the_oldest_missing_commission_is_told_until_it_is_reported(desk: Any) -> None:
+    desk.work(100)
+    booked_at = desk.clock.now()
+    desk.fill(40, exec_id="first.01")
+    desk.elapse(60)
+    desk.fill(60, exec_id="second.01")
+    assert desk.engine.snapshot().commission_missing_since == booked_at
+    desk.commission("first.01", "0.60")
+    assert desk.engine.snapshot().commission_missing_since > booked_at
+    desk.commission("second.01", "0.60")
+    assert desk.engine.snapshot().commission_missing_since is None
+
+
+def test_what_a_fill_cost_is_booked_also_after_the_brokers_position_was_taken(desk: Any) -> None:
+    desk.work(100)
+    desk.fill(100, exec_id="before.01")
+    line = desk.position("AAPL", 70, cost="100")
+    desk.core.apply(PositionAdopted(at=desk.clock.now(), line=line))
+    for _ in range(2):
+        desk.commission("before.01", "0.60")
+    assert pnl(desk)[2:] == (Decimal("-0.60"), 0, 0)
+    desk.commission("before.02", "0.70")
+    assert pnl(desk)[2:] == (Decimal("-0.60"), 0, 0), "what was settled with the position is not corrected"
 
 
 def test_repeating_all_commissions_with_every_answer_books_nothing_again(desk: Any) -> None:

@@ -110,6 +110,14 @@ def test_no_unacknowledged_order_is_zero_because_that_is_known(scrape: Scrape) -
     assert scrape.value("trader_order_oldest_unacked_timestamp_seconds") == 0
 
 
+def test_the_oldest_missing_commission_is_absent_when_none_is_missing(scrape: Scrape) -> None:
+    name = "trader_commission_missing_oldest_timestamp_seconds"
+    scrape.change(commission_missing_since=None)
+    assert scrape.value(name) is None
+    scrape.change(commission_missing_since=datetime(2026, 3, 2, tzinfo=UTC))
+    assert scrape.value(name) == datetime(2026, 3, 2, tzinfo=UTC).timestamp()
+
+
 def test_one_mode_is_one_and_the_others_zero(scrape: Scrape) -> None:
     data = msgspec.structs.replace(scrape.snapshot.market_data, mode=MarketDataMode.DELAYED)
     scrape.change(market_data=data)
