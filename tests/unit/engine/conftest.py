@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 import pytest
 
+from trader import risk
 from trader.clock import ManualClock
-from trader.contracts import Instrument, Quote
+from trader.contracts import Instrument, Quote, Side
 from trader.engine import Engine, Step
 from trader.events import (
     AnyDurableFact,
@@ -282,6 +283,11 @@ class Desk:
             "status": BrokerOrderStatus(status),
         }
         return OrderLine(**{**fields, **changes})
+
+    def foreign_order(self) -> PlaceOrder:
+        """An order that somebody else placed, in the shape of one of ours."""
+        approved = risk.approve_flatten("AAPL", Side.BUY, Decimal(70), reason="x", decided_ns=0)
+        return PlaceOrder(approved=approved, instrument=self.instrument("AAPL"), order_ref="", order_id=0)
 
     def open_order(self, **changes: Any) -> Step:
         return self.send(OpenOrderReceived(at=self.clock.now(), line=self.line(**changes), received_ns=self.now_ns))

@@ -62,7 +62,7 @@ def test_a_first_start_adopts_positions_and_ignores_their_executions(make_desk: 
     desk = make_desk()
     desk.connect()
     desk.truth["AAPL"] = Decimal(70)
-    line = desk.execution(70, order=foreign_order(desk), exec_id="old.01")
+    line = desk.execution(70, order=desk.foreign_order(), exec_id="old.01")
     paid = CommissionLine(exec_id="old.01", amount=Decimal(1), currency="USD")
     for _ in range(2):
         desk.answer(executions=(line,), commissions=(paid,))
@@ -76,21 +76,11 @@ def test_a_first_start_adopts_positions_and_ignores_their_executions(make_desk: 
     assert desk.core.problems == ()
 
 
-def foreign_order(desk: Any) -> Any:
-    """An order that somebody else placed, in the shape of one of ours."""
-    from trader import risk
-    from trader.contracts import Side
-    from trader.events import PlaceOrder
-
-    approved = risk.approve_flatten("AAPL", Side.BUY, Decimal(70), reason="x", decided_ns=0)
-    return PlaceOrder(approved=approved, instrument=desk.instrument("AAPL"), order_ref="", order_id=0)
-
-
 def test_a_correction_of_an_execution_that_was_adopted_is_ignored(make_desk: Callable[..., Any]) -> None:
     desk = make_desk()
     desk.connect()
     desk.truth["AAPL"] = Decimal(70)
-    order = foreign_order(desk)
+    order = desk.foreign_order()
     desk.answer(executions=(desk.execution(70, order=order, exec_id="old.01"),))
     desk.hear(desk.execution(70, "99", order, exec_id="old.02"))
     assert desk.held == 70
@@ -245,6 +235,17 @@ def test_after_the_upstream_is_back_it_reconciles_and_resubscribes_if_data_was_l
     assert desk.engine.snapshot().ready
 
 
+def test_a_restoration_whose_loss_was_not_heard_takes_readiness_until_the_broker_was_asked(desk: Any) -> None:
+    desk.clear()
+    desk.send(UpstreamRestoredReceived(at=desk.clock.now(), code=1102, data_lost=False))
+    desk.want(100)
+    assert desk.placed == []
+    desk.answer()
+    desk.wait(6)
+    desk.requote()
+    assert len(desk.placed) == 1
+
+
 def test_a_cancel_that_was_lost_with_the_link_is_sent_again(desk: Any) -> None:
     order = desk.work(100)
     desk.wait(21)
@@ -347,125 +348,12 @@ def test_a_position_that_changes_behind_our_back_is_asked_about(desk: Any) -> No
 
 
 def test_an_execution_of_somebody_elses_order_is_booked(desk: Any) -> None:
-    order = foreign_order(desk)
+    order = desk.foreign_order()
     desk.happen(desk.execution(70, order=order, client_id=0, perm_id=5))
     desk.answer()
     assert desk.held == 70
     assert [fact.order_ref for fact in desk.told("FillBooked")] == [""]
     assert desk.engine.snapshot().ready
-
-
-# -- orders that are not where they should be
-
-
-def test_a_foreign_order_is_reported_and_not_touched(desk: Any) -> None:
-    line = desk_line(desk, order_ref="by hand", perm_id=77, client_id=0)
-    for _ in range(3):
-        desk.elapse(5)
-        desk.answer(open_orders=(line,))
-    (mismatch,) = desk.told("MismatchFound")
-    assert (mismatch.kind, mismatch.theirs) == (MismatchKind.ORDER, "Submitted")
-    assert desk.engine.snapshot().ready
-    assert desk.sent_commands("CancelOrder") == []
-
-
-def desk_line(desk: Any, **changes: Any) -> Any:
-    return desk.line(foreign_order(desk), **changes)
-
-
-def test_an_order_of_ours_that_the_books_lost_is_adopted_and_blocks_its_instrument(desk: Any) -> None:
-    line = desk_line(desk, order_ref="ibt-lost-1", order_id=55, perm_id=77)
-    desk.answer(open_orders=(line,))
-    (order,) = desk.core.orders.open()
-    assert (order.order_ref, order.state) == ("ibt-lost-1", S.WORKING)
-    desk.want(-10)
-    assert desk.placed == []
-    assert [command.order_id for command in desk.sent_commands("CancelOrder")] == [55]
-    desk.send(desk_status(desk, 55, 77))
-    assert order.state is S.CANCELLED
-
-
-def desk_status(desk: Any, order_id: int, perm_id: int) -> Any:
-    from trader.events import BrokerOrderStatus, OrderStatusReceived
-
-    return OrderStatusReceived(
-        at=desk.clock.now(),
-        order_id=order_id,
-        perm_id=perm_id,
-        client_id=7,
-        status=BrokerOrderStatus.CANCELLED,
-        filled=Decimal(0),
-        remaining=Decimal(70),
-        why_held="",
-        received_ns=desk.now_ns,
-    )
-
-
-def test_a_second_live_order_of_one_reference_is_cancelled_and_the_known_one_kept(desk: Any) -> None:
-    order = desk.work(100)
-    twin = desk.line(order, order_id=99, perm_id=123)
-    for lines in ((desk.line(order), twin), (twin, desk.line(order))):
-        desk.clear()
-        desk.elapse(1)
-        desk.answer(open_orders=lines)
-        assert [command.order_id for command in desk.sent_commands("CancelOrder")] == [99]
-        assert desk.order(order).state is S.WORKING
-
-
-def test_what_lives_of_an_order_is_cancelled_by_its_own_order_id(desk: Any) -> None:
-    order = desk.work(100)
-    desk.elapse(1)
-    desk.answer(open_orders=(desk.line(order, order_id=99, perm_id=123),))
-    desk.want(0)
-    desk.wait(1)
-    assert [command.order_id for command in desk.sent_commands("CancelOrder")] == [99]
-
-
-def test_a_restoration_whose_loss_was_not_heard_takes_readiness_until_the_broker_was_asked(desk: Any) -> None:
-    desk.clear()
-    desk.send(UpstreamRestoredReceived(at=desk.clock.now(), code=1102, data_lost=False))
-    desk.want(100)
-    assert desk.placed == []
-    desk.answer()
-    desk.wait(6)
-    desk.requote()
-    assert len(desk.placed) == 1
-
-
-def test_one_order_that_is_listed_twice_is_one_order(desk: Any) -> None:
-    order = desk.work(100)
-    desk.elapse(1)
-    desk.answer(open_orders=(desk.line(order), desk.line(order, "PreSubmitted")))
-    assert desk.sent_commands("CancelOrder") == []
-    assert desk.told("MismatchFound") == []
-
-
-def test_order_ids_never_fall_below_what_was_used_or_seen(desk: Any) -> None:
-    desk.hold(10)
-    desk.connect(next_valid_id=500)
-    desk.answer()
-    assert desk.core.orders.next_order_id == 500
-    desk.connect(next_valid_id=3)
-    assert desk.core.orders.next_order_id == 500
-    desk.answer(completed_orders=(desk_line(desk, order_ref="x", order_id=700, perm_id=9, status="Filled"),))
-    assert desk.core.orders.next_order_id == 701
-    desk.answer(open_orders=(desk_line(desk, order_ref="x", order_id=9_000, perm_id=9, client_id=0),))
-    assert desk.core.orders.next_order_id == 701, "ids are counted per client"
-    later = desk.restart()
-    later.connect(next_valid_id=1)
-    assert later.core.orders.next_order_id == 701
-
-
-def test_a_status_of_another_client_with_our_order_id_is_not_ours(desk: Any) -> None:
-    order = desk.work(100)
-    desk.status("Cancelled", order=order, client_id=0, perm_id=5)
-    assert desk.order(order).state is S.WORKING
-
-
-def test_an_order_id_that_was_issued_twice_does_not_move_the_older_order(desk: Any) -> None:
-    order = desk.work(100)
-    desk.status("Cancelled", order=order, perm_id=5)
-    assert desk.order(order).state is S.WORKING
 
 
 # -- restarts

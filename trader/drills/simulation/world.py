@@ -93,6 +93,8 @@ def run_world(scenario: Scenario, crash_point: int | None = None, trace: bool = 
 
 
 class World:
+    """The scenario played: exchange, wires, disk, service and operator; ``result`` says what came of it."""
+
     def __init__(self, scenario: Scenario, trace: bool) -> None:
         settings = scenario.settings
         self.scenario = scenario
