@@ -88,6 +88,13 @@ class TradingLoop:
         if step.facts:
             self._publish(step.facts)
 
+    def look_at_journal(self) -> None:
+        """Notice a journal that went away or came back although nothing is written; raises JournalError."""
+        problem = self.journal.problem
+        self.journal.append(())
+        if self.journal.problem != problem:
+            self._tell_of_journal()
+
     def _carry_out(self, command: Command) -> None:
         if self.journal.problem and isinstance(command, PlaceOrder) and not command.approved.reduces:
             detail = f"the journal is unavailable: {self.journal.problem}"

@@ -232,6 +232,7 @@ class Service:
             await asyncio.sleep(BEAT_S)
 
     def _pass_time(self, now: datetime, now_ns: int) -> None:
+        self.loop.look_at_journal()
         elapsed = TimerElapsed(at=now, monotonic_ns=now_ns)
         self.loop.post(elapsed)
         self._observability.observers.publish((elapsed,))

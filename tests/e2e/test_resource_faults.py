@@ -318,3 +318,23 @@ def test_a_strategy_that_blocks_the_loop_is_suspended_and_its_position_can_be_cl
     assert suspended.ready
     panic_makes_flat(rig, eventually)
     assert_books_are_the_brokers(rig, eventually, rig.facts)
+
+
+# -- the journal's file
+
+
+def test_a_journal_that_is_replaced_under_a_service_ends_it_with_one_sentence(rig: Any) -> None:
+    rig.configure(**QUICK, strategy=TURNER)
+    rig.simulator("--speed", "20")
+    service = rig.service()
+    rig.wait(lambda s: s.ready and s.activity.fills >= 4, "trading")
+    file = rig.folder / "state" / "journal.db"
+    copy = file.with_name("copy.db")
+    shutil.copy(file, copy)
+    content = copy.read_bytes()
+    copy.replace(file)
+    assert service.wait(timeout=60) == EXIT_UNUSABLE
+    last = rig.log().splitlines()[-1]
+    assert "another file is in the place of the journal" in last
+    assert "facts are lost, and the next start asks the broker for what they told" in last
+    assert file.read_bytes() == content

@@ -207,3 +207,25 @@ def test_an_event_without_facts_finds_the_journal_back() -> None:
     journal.problem = "the disk is full"
     loop_over(parts, journal).post(EVENT)
     assert journal.problem == ""
+
+
+def test_a_journal_that_is_away_is_noticed_although_nothing_is_written() -> None:
+    class TakenAway(MemoryJournal):
+        def append(self, facts: Sequence[DurableFact]) -> None:
+            self.problem = "the journal is gone"
+
+    parts: Any = Ordering()
+    events: list[AnyFact] = []
+
+    def process(event: AnyFact) -> Step:
+        core: Any = SimpleNamespace()
+        events.append(event)
+        return Step(core)
+
+    parts.process = process
+    loop = loop_over(parts, TakenAway())
+
+    loop.look_at_journal()
+    loop.look_at_journal()
+
+    assert events == [JournalLostReceived(at=NOW, problem="the journal is gone", waiting=0)]

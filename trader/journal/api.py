@@ -85,7 +85,13 @@ class Journal(JournalReader):
 
     @abstractmethod
     def append(self, facts: Sequence[DurableFact]) -> None:
-        """Write ``facts`` in one transaction: all or, with a JournalError, none."""
+        """Write ``facts`` in one transaction: all or, with a JournalError, none.
+
+        None at all looks whether some could be written.
+        """
+
+    def require_in_place(self) -> None:
+        """Raise JournalReplaced when another journal is at this one's address, JournalUnavailable when none is."""
 
 
 def require_address(url: str) -> None:

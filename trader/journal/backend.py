@@ -38,7 +38,13 @@ class Backend(Protocol):
         ...
 
     def require_disk(self) -> None:
-        """Raise JournalUnavailable when the disk failed behind the writer."""
+        """Raise JournalUnavailable when the disk failed behind the writer, or what is open was taken away."""
+        ...
+
+    def require_in_place(self) -> None:
+        """Raise JournalReplaced when another journal came to the address of this one, JournalUnavailable when none is
+        there; where only its content can tell, nothing is raised.
+        """
         ...
 
     def wrote(self) -> None:

@@ -115,6 +115,7 @@ class DatabaseJournal(DatabaseReader, Journal):
 
     def append(self, facts: Sequence[DurableFact]) -> None:
         if not facts:
+            self._backend.require_disk()
             return
         if self._connection.invalidated:
             # It would connect anew, without the lock.
@@ -132,6 +133,9 @@ class DatabaseJournal(DatabaseReader, Journal):
             raise self._backend.explain(error) from error
         self._last_sequence += len(rows)
         self._backend.wrote()
+
+    def require_in_place(self) -> None:
+        self._backend.require_in_place()
 
     def _roll_back(self) -> None:
         try:

@@ -4,7 +4,7 @@ Rules: while ``problem`` is set, not all that was given is durable, and its orde
 again with growing pauses and writes what was lost with it, so that the loop waits for nothing; the next ``append``
 takes that journal over and writes the rest. A transaction whose end was not heard of is looked for, and not written
 twice. Where too many facts wait, or where another journal came back than the one that was lost, ``append`` raises, and
-only a new start helps.
+only a new start helps. A lost journal is kept open while its file is gone: a deleted one exists for as long.
 """
 
 import threading
@@ -38,7 +38,7 @@ class PatientJournal(Journal):
         return self._durable + len(self._kept)
 
     def append(self, facts: Sequence[DurableFact]) -> None:
-        """Write ``facts``, or keep them while the journal is away; none at all looks whether it is back.
+        """Write ``facts``, or keep them while the journal is away; none at all looks whether it is away or back.
 
         Raises JournalError when waiting is over.
         """
@@ -57,7 +57,7 @@ class PatientJournal(Journal):
         if len(self._kept) + len(facts) > WAITING_MAX_FACTS:
             raise JournalUnavailable(
                 f"{len(self._kept)} facts wait for the journal and no more can be kept ({self.problem}); "
-                "the next start asks the broker for what they told"
+                "they are lost, and the next start asks the broker for what they told"
             )
         self._kept.extend(facts)
         self.waiting = len(self._kept)
@@ -72,7 +72,10 @@ class PatientJournal(Journal):
             self.problem = search.problem or self.problem
             return
         if isinstance(found, JournalError):
-            raise found
+            raise JournalReplaced(
+                f"{found}; the last {len(self._kept)} facts are lost, and the next start asks the broker "
+                "for what they told"
+            )
         self._journal = found
         del self._kept[: found.last_sequence - self._durable]
         self._durable, self.waiting = found.last_sequence, len(self._kept)
@@ -121,7 +124,6 @@ class _Search:
             self.found.close()
 
     def _run(self) -> None:
-        self._lost.close()
         wait_s = RETRY_FIRST_S
         while not self._stopping.wait(wait_s):
             try:
@@ -135,6 +137,8 @@ class _Search:
             wait_s = min(wait_s * 2, RETRY_MAX_S)
 
     def _look(self) -> Journal:
+        self._lost.require_in_place()
+        self._lost.close()
         journal = self._reopen()
         try:
             journal.append(self._in_doubt[self._count_written(journal) :])

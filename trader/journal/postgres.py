@@ -102,6 +102,9 @@ class PostgresBackend:
     def require_disk(self) -> None:
         """The server looks after its disk and fails the commit."""
 
+    def require_in_place(self) -> None:
+        """A database that came back is told by what is in it."""
+
     def wrote(self) -> None:
         """The server keeps its own log."""
 

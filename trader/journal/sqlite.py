@@ -21,6 +21,7 @@ from trader.journal.errors import (
     JournalUnavailable,
 )
 from trader.journal.lock import FileLock
+from trader.journal.place import OpenFiles
 from trader.journal.syncer import LogSyncer, checkpoint
 from trader.journal.wal import examine
 
@@ -38,6 +39,7 @@ class SqliteBackend:
         self._path = None if in_memory else Path(str(url.database))
         self.where = "in memory" if self._path is None else str(self._path)
         self._lock: FileLock | None = None
+        self._files: OpenFiles | None = None
         self._syncer: LogSyncer | None = None
 
     def connect(self, write: bool, may_create: bool = True, require: Require | None = None) -> Connection:
@@ -48,6 +50,7 @@ class SqliteBackend:
         if write:
             self._make_room(self._path)
             self._require_log(self._path)
+            self._files = self._opened(self._path)
         if self._path.stat().st_size:
             # Closing a connection that may write copies the log into the file: so one that may not looks first.
             with closing(self._connection(write=False)) as connection:
@@ -92,6 +95,12 @@ class SqliteBackend:
         if state.damage:
             raise self._damaged(state.damage)
 
+    def _opened(self, path: Path) -> OpenFiles:
+        try:
+            return OpenFiles(path)
+        except OSError as error:
+            raise self._unreadable(error) from error
+
     def _open(self, write: bool) -> sqlite3.Connection:
         if self._path is None:
             return sqlite3.connect(":memory:", check_same_thread=False)
@@ -111,19 +120,23 @@ class SqliteBackend:
             raise self._damaged(str(verdict).splitlines()[0])
 
     def prepare(self, connection: Connection, durability: Durability) -> None:
-        if self._path is None:
+        if self._path is None or self._files is None:
             return
         mode = connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar_one()
         if mode != "wal":
             raise JournalUnavailable(f"the journal {self.where} is on a file system without a write-ahead log ({mode})")
         connection.exec_driver_sql("PRAGMA wal_autocheckpoint=0")
         connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if durability == 'power' else 'NORMAL'}")
+        connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()  # opens the log, for good
         connection.commit()
         try:
             checkpoint(self._path)
+            self._files.note_log()
         except sqlite3.Error as error:
             raise self._explain(error) from error
-        self._syncer = LogSyncer(self._path, sync=durability == "process")
+        except OSError as error:
+            raise self._unreadable(error) from error
+        self._syncer = LogSyncer(self._path, self._files, sync=durability == "process")
 
     def bounded(self) -> AbstractContextManager[None]:
         """A file is written at once or fails; a disk that hangs hangs the process."""
@@ -131,9 +144,18 @@ class SqliteBackend:
 
     def require_disk(self) -> None:
         if self._syncer is not None and self._syncer.failure is not None:
-            raise JournalUnavailable(
-                f"the disk under the journal {self.where} failed ({self._syncer.failure}); check the disk, then restart"
-            )
+            raise JournalUnavailable(self._syncer.failure)
+
+    def require_in_place(self) -> None:
+        if self._files is None:
+            return
+        try:
+            self._files.require_database()
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> JournalUnavailable:
+        return JournalUnavailable(f"the journal {self.where} cannot be reached ({error.strerror}); check the disk")
 
     def wrote(self) -> None:
         if self._syncer is not None:

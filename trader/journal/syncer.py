@@ -3,7 +3,8 @@
 Rules: the writer only says that it has written; the thread syncs once for all that came meanwhile, and
 copies the log into the database with passive checkpoints, which never make the writer wait. A log that is written all
 the time is never copied to its end by those and would grow for ever: one that is too long is emptied, for which the
-writer waits a few milliseconds. The first failure of the disk is kept in ``failure``, and the writer refuses to go on.
+writer waits a few milliseconds. Each second, and before each sync, the thread looks whether the files are still those
+that are open. The first failure, of the disk or of that, is kept in ``failure``, and the writer refuses to go on.
 """
 
 import contextlib
@@ -12,19 +13,25 @@ import sqlite3
 import threading
 from pathlib import Path
 
+from trader.journal.errors import JournalError
+from trader.journal.place import OpenFiles
+from trader.journal.wal import log_of
+
 CHECKPOINT_COMMITS = 1_000
 # Of 4 KiB each, so 64 MiB.
 LOG_FRAMES_MAX = 16_384
+LOOK_INTERVAL_S = 1.0
 EMPTYING_TIMEOUT_S = 1.0
 STOP_TIMEOUT_S = 10.0
 
 
 class LogSyncer:
-    """Syncs ``path``-wal behind its writer. ``wake`` is for the writer's thread and costs under 1 µs."""
+    """Syncs the log of ``path`` behind its writer. ``wake`` is for the writer's thread and costs under 1 µs."""
 
-    def __init__(self, path: Path, sync: bool) -> None:
+    def __init__(self, path: Path, files: OpenFiles, sync: bool) -> None:
         self._path = path
-        self._log = path.with_name(path.name + "-wal")
+        self._files = files
+        self._log = log_of(path)
         self._sync = sync
         self._written = threading.Event()
         self._stopping = False
@@ -48,15 +55,19 @@ class LogSyncer:
     def _run(self) -> None:
         try:
             while not self._stopping:
-                self._written.wait()
+                written = self._written.wait(LOOK_INTERVAL_S)
                 self._written.clear()
-                self._sync_log()
+                self._files.require_all()
+                if written:
+                    self._sync_log()
                 if self._commits - self._checkpointed >= CHECKPOINT_COMMITS:
                     self._checkpointed = self._commits
                     checkpoint(self._path)
             self._sync_log()
-        except (OSError, sqlite3.Error) as error:
+        except JournalError as error:
             self.failure = str(error)
+        except (OSError, sqlite3.Error) as error:
+            self.failure = f"the disk under the journal {self._path} failed ({error}); check the disk, then restart"
 
     def _sync_log(self) -> None:
         with contextlib.suppress(FileNotFoundError):  # no log yet: nothing was written since it was made
@@ -69,7 +80,9 @@ class LogSyncer:
 
 def checkpoint(path: Path) -> None:
     """Copy as much of the log into the database as no reader is in the way of; empty it when it is too long."""
-    connection = sqlite3.connect(path, timeout=0.0, isolation_level=None)
+    # Never made anew: SQLite deletes the log beside a database that is empty.
+    address = f"{path.absolute().as_uri()}?mode=rw"
+    connection = sqlite3.connect(address, timeout=0.0, isolation_level=None, uri=True)
     try:
         _, frames, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if frames > LOG_FRAMES_MAX:

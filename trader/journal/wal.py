@@ -33,9 +33,15 @@ class _Frame(NamedTuple):
     commits: bool
 
 
+def log_of(database: Path) -> Path:
+    """The log of ``database``; of a link SQLite keeps it beside the file that is meant."""
+    file = database.resolve()
+    return file.with_name(file.name + "-wal")
+
+
 def examine(database: Path) -> LogState:
     """The state of the log beside ``database``; raises OSError. A log that is not there is in order."""
-    log = database.with_name(database.name + "-wal")
+    log = log_of(database)
     try:
         content = log.read_bytes() if log.stat().st_size <= EXAMINED_MAX_BYTES else b""
     except FileNotFoundError:

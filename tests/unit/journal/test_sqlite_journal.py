@@ -10,8 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.journals import Database, reserved
-from trader.journal import JournalDamaged, JournalError, JournalFull, JournalLocked, JournalUnavailable, syncer
+from tests.tools.journals import Database, reserved, until
+from trader.journal import (
+    JournalDamaged,
+    JournalError,
+    JournalFull,
+    JournalLocked,
+    JournalReplaced,
+    JournalUnavailable,
+    PatientJournal,
+    patient,
+    syncer,
+)
+from trader.journal.api import Durability
 from trader.journal.syncer import CHECKPOINT_COMMITS
 
 
@@ -150,3 +161,129 @@ def test_only_its_owner_can_read_it(path: Path, file: Database) -> None:
         journal.append([reserved(1)])
         modes = {file.name: oct(file.stat().st_mode & 0o777) for file in path.parent.glob(path.name + "*")}
     assert set(modes.values()) == {"0o600"}, modes
+
+
+# -- the file is taken away while it is open
+
+
+@pytest.fixture
+def watched(file: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[PatientJournal]:
+    """A journal of one fact that is looked after without pauses."""
+    monkeypatch.setattr(syncer, "LOOK_INTERVAL_S", 0.001)
+    monkeypatch.setattr(patient, "RETRY_FIRST_S", 0.001)
+    monkeypatch.setattr(patient, "RETRY_MAX_S", 0.001)
+    with PatientJournal(file.open(), lambda: file.open(may_create=False)) as journal:
+        journal.append([reserved(1)])
+        yield journal
+
+
+def noticed(journal: PatientJournal) -> None:
+    """Wait until whatever was done to the file was seen, with nothing written meanwhile."""
+    journal._journal._backend._syncer._thread.join(10)  # type: ignore[attr-defined]
+    journal.append([])
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def replace(path: Path) -> None:
+    other = path.with_name("other.db")
+    other.write_bytes(path.read_bytes())
+    other.replace(path)
+
+
+def move_its_folder(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("elsewhere"))
+
+
+def remove_its_log(path: Path) -> None:
+    path.with_name(path.name + "-wal").unlink()
+
+
+@pytest.mark.parametrize(
+    ("take_away", "words"),
+    [
+        (remove, "journal.db is gone although it is in use"),
+        (replace, "another file is in the place of the journal .*journal.db"),
+        (move_its_folder, "journal.db is gone although it is in use"),
+        (remove_its_log, "journal.db-wal .* is gone although it is in use"),
+    ],
+)
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_a_file_that_is_taken_away_while_it_is_open_is_told_by_the_next_append(
+    path: Path,
+    file: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    durability: Durability,
+    take_away: Callable[[Path], None],
+    words: str,
+) -> None:
+    monkeypatch.setattr(syncer, "LOOK_INTERVAL_S", 0.001)
+    with file.open(durability) as journal:
+        journal.append([reserved(1)])
+        take_away(path)
+        journal._backend._syncer._thread.join(10)  # type: ignore[attr-defined]
+        for facts in ([reserved(2)], []):
+            with pytest.raises(JournalUnavailable, match=words):
+                journal.append(facts)
+        assert journal.last_sequence == 1
+
+
+def test_a_journal_that_is_moved_away_and_back_is_written_on(path: Path, watched: PatientJournal) -> None:
+    away = path.with_name("away.db")
+    path.rename(away)
+    noticed(watched)
+    assert "is gone although it is in use" in watched.problem
+    watched.append([reserved(2)])
+    assert watched.waiting == 1
+    away.rename(path)
+    until(watched, lambda: not watched.problem)
+    watched.append([reserved(3)])
+    assert [number for number, _ in watched.read()] == [1, 2, 3]
+
+
+def test_a_journal_that_is_gone_is_not_given_up_until_its_process_ends(path: Path, watched: PatientJournal) -> None:
+    path.unlink()
+    noticed(watched)
+    search = watched._search
+    assert search is not None
+    search._thread.join(0.05)
+    descriptors = Path("/proc/self/fd")
+    assert any(os.readlink(link) == f"{path} (deleted)" for link in descriptors.iterdir() if link.is_symlink())
+
+
+def test_a_journal_whose_log_is_taken_away_loses_nothing(path: Path, file: Database, watched: PatientJournal) -> None:
+    remove_its_log(path)
+    noticed(watched)
+    until(watched, lambda: not watched.problem)
+    watched.append([reserved(2)])
+    watched.close()
+    with file.read() as reader:
+        assert [number for number, _ in reader.read()] == [1, 2]
+
+
+def test_another_file_in_its_place_ends_the_waiting_and_is_not_touched(path: Path, watched: PatientJournal) -> None:
+    replace(path)
+    content = path.read_bytes()
+    noticed(watched)
+    watched.append([reserved(2)])
+    with pytest.raises(JournalReplaced, match=r"another file is in the place .* the last 1 facts are lost"):
+        until(watched, lambda: False)
+    watched.close()
+    assert path.read_bytes() == content
+
+
+def test_a_journal_behind_a_link_is_looked_after_where_it_is(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(syncer, "LOOK_INTERVAL_S", 0.001)
+    synced = threading.Event()
+    monkeypatch.setattr("trader.journal.syncer.os.fdatasync", lambda descriptor: synced.set())
+    path.parent.mkdir()
+    (tmp_path / "link.db").symlink_to(path)
+    with Database(f"sqlite:///{tmp_path}/link.db").open() as journal:
+        synced.clear()
+        journal.append([reserved(1)])
+        assert synced.wait(10)
+        journal.append([reserved(2)])
