@@ -82,11 +82,13 @@ def states(*, span: int) -> statetimeline.Panel:
     """Whether the trader may trade, and why not."""
     return timeline_panel(
         "State",
-        "Whether the trader is ready, connected, in session and trading. A gap means that it was not scraped.",
+        "Whether the trader is ready, connected, writing its journal, in session and trading. A gap means that it was "
+        "not scraped.",
         query(of_traders(highest(trader("up"))), "scraped {{instance}}"),
         query(highest(trader("trader_ready")), "ready {{instance}}"),
         query(highest(trader("trader_broker_connected")), "gateway {{instance}}"),
         query(highest(trader("trader_broker_upstream_connected")), "IB {{instance}}"),
+        query(highest(trader("trader_journal_up")), "journal {{instance}}"),
         query(highest(trader("trader_trading_state", 'state="active"')), "trading {{instance}}"),
         query("max by (calendar) (trader:session_open)", "session {{calendar}}"),
         states={0: ("no", RED), 1: ("yes", GREEN)},

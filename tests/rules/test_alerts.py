@@ -45,7 +45,7 @@ SEVERITIES: dict[str, dict[str, set[str]]] = {
     "orders": {
         "OrderUnacknowledged": {PAGE}, "OrderStateUnknown": {PAGE}, "ReconciliationMismatch": {PAGE},
         "ReconciliationStale": {PAGE}, "NoFillsThisSession": {PAGE}, "OrderRejectsBurst": {PAGE},
-        "DecisionLoopStalled": {PAGE}, "NoDecisions": {PAGE},
+        "DecisionLoopStalled": {PAGE}, "NoDecisions": {PAGE}, "JournalUnavailable": {PAGE},
     },
     "risk": {
         "TradingWhileHalted": {PAGE}, "DailyLossLimitNear": {TICKET}, "DailyLossLimitBreached": {PAGE},

@@ -227,7 +227,11 @@ class Pair:
 
     @property
     def journal_url(self) -> str:
-        return f"sqlite:///{self.folder / 'journal.db'}"
+        return f"sqlite:///{self.journal_file}"
+
+    @property
+    def journal_file(self) -> Path:
+        return self.folder / "journal.db"
 
     async def tell(self, command: Command, **arguments: Any) -> None:
         """What ``trader halt`` and its like tell the service; raises DrillError when it refuses."""

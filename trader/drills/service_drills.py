@@ -9,6 +9,7 @@ from typing import Final
 from trader.drills.model import Drill, On
 from trader.drills.steps import (
     break_configuration,
+    bring_journal_back,
     crash_again_and_again,
     few_files,
     forget_positions,
@@ -30,6 +31,7 @@ from trader.drills.steps import (
     steer,
     steps,
     stop_gateway,
+    take_journal_away,
     unhang_gateway,
 )
 
@@ -93,6 +95,10 @@ ORDERS: Final = (
     Drill(
         alert="ReconciliationStale", severity="page", on=On.SERVICE, fault="the broker's books never agree with ours",
         prepare=hold(100), inject=forget_positions, repair=steps(steer(quantity=0), resume), detect_s=22, clear_s=12,
+    ),
+    Drill(
+        alert="JournalUnavailable", severity="page", on=On.SERVICE, fault="the journal's file is moved away",
+        prepare=hold(100), inject=take_journal_away, repair=bring_journal_back, detect_s=6, clear_s=15,
     ),
     Drill(
         alert="NoFillsThisSession", severity="page", on=On.SERVICE,

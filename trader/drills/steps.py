@@ -158,6 +158,15 @@ async def many_files(bench: Bench) -> None:
     bench.limit_open_files(None)
 
 
+async def take_journal_away(bench: Bench) -> None:
+    """The journal's file gets another name; what the service has open is the same file."""
+    bench.journal_file.rename(bench.journal_file.with_suffix(".away"))
+
+
+async def bring_journal_back(bench: Bench) -> None:
+    bench.journal_file.with_suffix(".away").rename(bench.journal_file)
+
+
 async def raise_panic_flag(bench: Bench) -> None:
     bench.panic_flag.touch()
 
