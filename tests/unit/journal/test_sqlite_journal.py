@@ -267,9 +267,11 @@ def test_another_file_in_its_place_ends_the_waiting_and_is_not_touched(path: Pat
     replace(path)
     content = path.read_bytes()
     noticed(watched)
-    watched.append([reserved(2)])
+    search = watched._search
+    assert search is not None
+    search._thread.join(10)
     with pytest.raises(JournalReplaced, match=r"another file is in the place .* the last 1 facts are lost"):
-        until(watched, lambda: False)
+        watched.append([reserved(2)])
     watched.close()
     assert path.read_bytes() == content
 
