@@ -24,6 +24,8 @@ from trader.stack.relocate import TEMPLATES, working_folder
 KINDS: Final = ("daily", "weekly", "monthly")
 REPORTS: Final = f"{BASE}/logs/reports"
 BACKUPS: Final = f"{BASE}/backups"
+JOURNAL: Final = f"sqlite:///{BASE}/state/journal.db"
+LIVE_JOURNAL: Final = f"sqlite:///{BASE}/state/live.db"
 TEXTFILES: Final = "/var/lib/prometheus/node-exporter"
 CALENDAR_FILE: Final = f"{BASE}/config/lab.csv"
 WINDOWS_FILE: Final = f"{BASE}/config/windows.yaml"
@@ -100,14 +102,14 @@ class Maintenance:
         A simulated gateway would be refused.
         """
         self.lab.systemctl("disable", "--now", SIMULATOR_UNIT)
-        live = {"mode": "live", "account": ACCOUNT, "journal": {"url": "sqlite:///../state/live.db"}}
+        live = {"mode": "live", "account": ACCOUNT, "journal": {"url": LIVE_JOURNAL}}
         TraderUnit(self.lab).configure(live)
 
     def trade_simulated(self) -> None:
         """The simulated account again, at once."""
         self.lab.systemctl("enable", "--now", SIMULATOR_UNIT)
         observe = {"name": "observe", "parameters": {}}
-        journal = {"url": "sqlite:///../state/journal.db"}
+        journal = {"url": JOURNAL}
         trader = TraderUnit(self.lab)
         trader.configure({"mode": "simulated", "account": "", "journal": journal, "strategy": observe})
         trader.restart()
