@@ -23,7 +23,7 @@ from trader.orders import DEAD_STATUSES, Order, Orders, has_ended, live_lines
 
 
 class OrderUpdate(msgspec.Struct, frozen=True, gc=False):
-    """What the broker's answers say happened to one order of ours; ``order_id`` is that of the living one, 0 unknown."""
+    """What the broker's answers say happened to one order of ours; ``order_id`` is the living one's, or 0."""
 
     order_ref: str
     trigger: OrderTrigger

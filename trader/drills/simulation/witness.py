@@ -40,22 +40,29 @@ from trader.simulator.model import Execution, ExecutionReported, OrderReported, 
 
 
 class Agreement:
-    """Whether this process has heard, since the link was last restored, all that the broker has to say."""
+    """Whether this process has heard, since the link was last restored, all that the broker has to say.
+
+    ``enough_to_close``: positions and open orders, which is all that a panic needs.
+    """
 
     def __init__(self) -> None:
         self.complete = False
+        self.enough_to_close = False
         self.upstream = False
         self._since_ns = 0
 
     def hear(self, fact: AnyFact, now_ns: int) -> None:
         match fact:
             case BrokerConnectedReceived() | UpstreamRestoredReceived():
-                self.complete, self.upstream, self._since_ns = False, True, now_ns
+                self.complete = self.enough_to_close = False
+                self.upstream, self._since_ns = True, now_ns
             case BrokerDisconnectedReceived() | UpstreamLostReceived():
-                self.complete = self.upstream = False
+                self.complete = self.enough_to_close = self.upstream = False
             case BrokerStateReceived():
                 answers = (fact.positions, fact.open_orders, fact.completed_orders, fact.executions)
-                self.complete = self.upstream and fact.requested_ns >= self._since_ns and None not in answers
+                believed = self.upstream and fact.requested_ns >= self._since_ns
+                self.complete = believed and None not in answers
+                self.enough_to_close = believed and None not in answers[:2]
             case _:
                 pass
 
