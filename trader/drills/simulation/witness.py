@@ -38,6 +38,9 @@ from trader.events import (
 from trader.ledger import base_exec_id
 from trader.simulator.model import Execution, ExecutionReported, OrderReported, OrderRequest, Report
 
+# A minute, less what a float is off by.
+MINUTE_S = 59.999
+
 
 class Agreement:
     """Whether this process has heard, since the link was last restored, all that the broker has to say.
@@ -172,7 +175,7 @@ class Witness:
 
     def sent_last_minute(self) -> int:
         now_s = self.scheduler.elapsed_s
-        return sum(1 for at_s in self.sent_at if now_s - at_s < 60.0)
+        return sum(1 for at_s in self.sent_at if now_s - at_s < MINUTE_S)
 
     # -- what the exchange did
 
