@@ -93,6 +93,8 @@ def run_world(scenario: Scenario, crash_point: int | None = None, trace: bool = 
 
 
 class World:
+    """Everything of one world, wired; ``run`` lives through it once, ``result`` is what came of it."""
+
     def __init__(self, scenario: Scenario, trace: bool) -> None:
         settings = scenario.settings
         self.scenario = scenario
