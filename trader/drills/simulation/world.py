@@ -151,7 +151,9 @@ class World:
         self._disk.full = False
         self._trap.disarm()
         self.trace.note("world", "from here on nothing goes wrong")
-        self._pass(max(0.0, self._faults_end_s - self.scheduler.elapsed_s))
+        # What was asked before may still wait for an answer in vain.
+        waits_until_s = self.scheduler.elapsed_s + self.scenario.settings.gateway.request_timeout_s + STEP_S
+        self._pass(max(waits_until_s, self._faults_end_s) - self.scheduler.elapsed_s)
         self._pass_until(self._settled, self.scenario.calm_s)
         if self.scenario.disturbed_symbol or self.scenario.faults.correction_ratio:
             # A correction that was not told, or is somebody else's, is heard of by asking only.
