@@ -152,6 +152,7 @@ class Ledger:
         self._adopted_ids: set[str] = set()
         self._adopted_ids_before: set[str] = set()
         self._commissions_before: dict[str, CommissionLine] = {}
+        self._newest_opened_at: datetime | None = None
         self._awaiting_commission: dict[str, datetime] = {}
         self._commission_totals: dict[str, Decimal] = {}
         self._realized_at_open: dict[str, Decimal] = {}
@@ -336,12 +337,19 @@ class Ledger:
         return self._commissions.get(base_id) or self._commissions_before.get(base_id)
 
     def _roll(self, fact: SessionOpened) -> None:
-        self._known_exec_ids_before, self._known_exec_ids = self._known_exec_ids, set()
-        self._adopted_ids_before, self._adopted_ids = self._adopted_ids, set()
-        self._commissions_before, self._commissions = self._commissions, {}
+        newest_at = self._newest_opened_at
+        if newest_at is None or fact.opened_at > newest_at:
+            self._newest_opened_at = fact.opened_at
+            self._forget_oldest()
         self.unrealized_at_open = fact.unrealized
         for currency in self.currencies():
             self._realized_at_open[currency] = sum((b.current.realized for b in self._in(currency)), ZERO)
             self._commission_at_open[currency] = self._commission_totals.get(currency, ZERO)
+
+    def _forget_oldest(self) -> None:
+        """Forget what is of the session before the last; one that a clock gone back opens again is no new one."""
+        self._known_exec_ids_before, self._known_exec_ids = self._known_exec_ids, set()
+        self._adopted_ids_before, self._adopted_ids = self._adopted_ids, set()
+        self._commissions_before, self._commissions = self._commissions, {}
         for book in self._books.values():
             book.roll()

@@ -18,7 +18,7 @@ from trader.loop import TradingLoop
 from trader.reconcile import OrderFindings
 
 SEEDS = range(60)
-CRASH_POINTS = 2
+CRASH_POINTS = 1
 # An order that lives twice is rare: of so many seeds, one that has it is early in these.
 SEEDS_OF_DUPLICATES = range(90, 150)
 Patch = pytest.MonkeyPatch

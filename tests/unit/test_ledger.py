@@ -1,8 +1,9 @@
 """The books: positions, profit and loss, corrections, commissions, currencies, and that they conserve."""
 
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from trader.events import (
 from trader.ledger import Holding, Ledger, Pnl, base_exec_id, revision
 
 NOW = datetime(2013, 10, 7, 15, 0, tzinfo=UTC)
+DAYS = count(1)
 AAPL = Instrument(symbol="AAPL")
 SAP = Instrument(symbol="SAP", currency="EUR")
 FUTURE = Instrument(symbol="ESZ3", multiplier=Decimal(50))
@@ -63,8 +65,10 @@ def pay(ledger: Ledger, exec_id: str, amount: str, currency: str = "USD") -> Non
     ledger.apply(CommissionBooked(at=NOW, line=CommissionLine(exec_id=exec_id, amount=D(amount), currency=currency)))
 
 
-def roll(ledger: Ledger, unrealized: Decimal | None = ZERO) -> None:
-    ledger.apply(SessionOpened(at=NOW, calendar="X", session="s", opened_at=NOW, closes_at=NOW, unrealized=unrealized))
+def roll(ledger: Ledger, unrealized: Decimal | None = ZERO, opened_at: datetime | None = None) -> None:
+    """A session opens: a day after the one before, or at a given moment."""
+    at = opened_at or NOW + timedelta(days=next(DAYS))
+    ledger.apply(SessionOpened(at=at, calendar="X", session="s", opened_at=at, closes_at=at, unrealized=unrealized))
 
 
 def adopt(ledger: Ledger, quantity: int, cost: str, instrument: Instrument = AAPL) -> None:
@@ -152,6 +156,16 @@ def test_execution_ids_are_remembered_for_two_sessions() -> None:
     assert ledger.knows("a.01")
     roll(ledger)
     assert not ledger.knows("a.01")
+
+
+def test_a_session_that_opens_again_by_a_clock_gone_back_forgets_no_execution() -> None:
+    ledger = Ledger("USD")
+    fill(ledger, "e1.01", 100, "10")
+    roll(ledger, opened_at=NOW + timedelta(days=400))
+    for again in (399, 400, 399, 400):
+        roll(ledger, opened_at=NOW + timedelta(days=again))
+    assert ledger.knows("e1.01")
+    assert ledger.superseded(execution("e1.02", 100, "11")) is not None
 
 
 def test_an_ignored_execution_is_known_and_holds_nothing() -> None:

@@ -210,7 +210,9 @@ def _is_settled(core: Core, order: Order, event: BrokerStateReceived) -> bool:
         return False  # still on its way to the socket
     sent_ns = core.sent_ns.get(order.order_ref)
     if sent_ns is None:  # sent, if at all, by an earlier process
-        return (event.at - order.intended_at).total_seconds() * NANOSECONDS_PER_SECOND >= SETTLED_AFTER_NS
+        age_s = (event.at - order.intended_at).total_seconds()
+        # The host's clock may have gone back since: this process knows of itself how long the other is gone.
+        return age_s >= SETTLED_AFTER_S or event.requested_ns - core.started_ns >= SETTLED_AFTER_NS
     return event.requested_ns - sent_ns >= SETTLED_AFTER_NS
 
 

@@ -93,6 +93,7 @@ class InProcessGateway:
         self._queue: list[tuple[datetime, int, Callable[[], None]]] = []
         self._sequence = count()
         self._connected = False
+        self._session = 0
         self._closed = asyncio.Event()
 
     # -- the gateway protocol
@@ -109,14 +110,17 @@ class InProcessGateway:
         match command:
             case PlaceOrder():
                 self._send(command)
-            case CancelOrder():
+            case CancelOrder() if self._connected:
                 self._later(self._latency, partial(self._exchange.cancel, self._client_id, command.order_id))
-            case CancelAllOrders():
+            case CancelAllOrders() if self._connected:
                 self._later(self._latency, self._exchange.cancel_all)
             case RequestBrokerState():
-                self._later(self._latency, partial(self._answer_state, self._clock.monotonic_ns()))
-            case Resubscribe():
+                wait = self._latency if self._connected else timedelta(0)
+                self._later(wait, partial(self._answer_state, self._clock.monotonic_ns(), self._session))
+            case Resubscribe() if self._connected:
                 self._subscribe(command.symbols or tuple(self._instruments))
+            case _:
+                pass  # there is no link to send it over
 
     async def close(self) -> None:
         self.disconnect(DisconnectReason.STOPPING, "closed by the service")
@@ -149,6 +153,7 @@ class InProcessGateway:
         if self._connected:
             return
         self._connected = True
+        self._session += 1
         connected = BrokerConnectedReceived(
             at=self._clock.now(),
             server_version=SERVER_VERSION,
@@ -254,8 +259,20 @@ class InProcessGateway:
         self._deliver(sent)
         self._later(self._latency, partial(self._exchange.place, request))
 
-    def _answer_state(self, requested_ns: int) -> None:
-        """Everything the broker knows, complete; executions are those of the current day."""
+    def _answer_state(self, requested_ns: int, session: int) -> None:
+        """Everything the broker knows, executions of the current day; nothing is known of it without the link."""
+        if not self._connected or session != self._session:
+            self._sink(
+                BrokerStateReceived(
+                    at=self._clock.now(),
+                    requested_ns=requested_ns,
+                    positions=None,
+                    open_orders=None,
+                    completed_orders=None,
+                    executions=None,
+                )
+            )
+            return
         translator, exchange = self._translator, self._exchange
         executions = exchange.executions()
         reported = (exchange.commission(item.exec_id) for item in executions)

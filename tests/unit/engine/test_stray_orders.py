@@ -60,15 +60,6 @@ def test_a_second_live_order_of_one_reference_is_cancelled_and_the_known_one_kep
         assert desk.order(order).state is S.WORKING
 
 
-def test_what_lives_of_an_order_is_cancelled_by_its_own_order_id(desk: Any) -> None:
-    order = desk.work(100)
-    desk.elapse(1)
-    desk.answer(open_orders=(desk.line(order, order_id=99, perm_id=123),))
-    desk.want(0)
-    desk.wait(1)
-    assert [command.order_id for command in desk.sent_commands("CancelOrder")] == [99]
-
-
 def test_one_order_that_is_listed_twice_is_one_order(desk: Any) -> None:
     order = desk.work(100)
     desk.elapse(1)

@@ -283,6 +283,31 @@ def test_resubscribing_answers_for_each_symbol_and_refuses_unknown_ones() -> Non
     ]
 
 
+@pytest.mark.parametrize("meanwhile", ["gone before", "gone on the way", "gone and back"])
+def test_a_question_without_a_link_has_no_answer(meanwhile: str) -> None:
+    bench = Bench(latency_s=0.1)
+    if meanwhile == "gone before":
+        bench.gateway.disconnect(DisconnectReason.CLOSED, "test")
+    bench.gateway.execute(RequestBrokerState(reason="test"))
+    bench.gateway.disconnect(DisconnectReason.CLOSED, "test")
+    if meanwhile == "gone and back":
+        bench.gateway.connect()
+    bench.gateway.advance_to(START + timedelta(seconds=1))
+    (answer,) = (fact for fact in bench.facts if isinstance(fact, BrokerStateReceived))
+    assert (answer.positions, answer.open_orders, answer.completed_orders, answer.executions) == (None,) * 4
+
+
+def test_a_cancel_without_a_link_does_not_leave() -> None:
+    bench = Bench()
+    bench.gateway.disconnect(DisconnectReason.CLOSED, "test")
+    bench.gateway.flush()
+    pending = bench.gateway.pending
+    bench.gateway.execute(CancelOrder(order_ref="r", order_id=1))
+    bench.gateway.execute(CancelAllOrders(reason=CancelReason.PANIC))
+    bench.gateway.execute(Resubscribe())
+    assert bench.gateway.pending == pending
+
+
 def test_an_order_while_disconnected_certainly_did_not_leave() -> None:
     bench = Bench()
     bench.gateway.disconnect(DisconnectReason.CLOSED, "test")

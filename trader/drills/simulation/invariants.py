@@ -139,7 +139,10 @@ def _cancelled_first(witness: Witness, core: Core, command: Any) -> str:
 
 
 def _agreed(witness: Witness, core: Core, command: Any) -> str:
-    if isinstance(command, PlaceOrder) and not witness.agreement.complete:
+    if not isinstance(command, PlaceOrder):
+        return ""
+    closes = command.approved.intent.strategy == PANIC
+    if not (witness.agreement.enough_to_close if closes else witness.agreement.complete):
         return f"{command.order_ref} leaves, and the broker has not said everything since the link was restored"
     return ""
 

@@ -38,24 +38,34 @@ from trader.events import (
 from trader.ledger import base_exec_id
 from trader.simulator.model import Execution, ExecutionReported, OrderReported, OrderRequest, Report
 
+# A minute, less what a float is off by.
+MINUTE_S = 59.999
+
 
 class Agreement:
-    """Whether this process has heard, since the link was last restored, all that the broker has to say."""
+    """Whether this process has heard, since the link was last restored, all that the broker has to say.
+
+    ``enough_to_close``: positions and open orders, which is all that a panic needs.
+    """
 
     def __init__(self) -> None:
         self.complete = False
+        self.enough_to_close = False
         self.upstream = False
         self._since_ns = 0
 
     def hear(self, fact: AnyFact, now_ns: int) -> None:
         match fact:
             case BrokerConnectedReceived() | UpstreamRestoredReceived():
-                self.complete, self.upstream, self._since_ns = False, True, now_ns
+                self.complete = self.enough_to_close = False
+                self.upstream, self._since_ns = True, now_ns
             case BrokerDisconnectedReceived() | UpstreamLostReceived():
-                self.complete = self.upstream = False
+                self.complete = self.enough_to_close = self.upstream = False
             case BrokerStateReceived():
                 answers = (fact.positions, fact.open_orders, fact.completed_orders, fact.executions)
-                self.complete = self.upstream and fact.requested_ns >= self._since_ns and None not in answers
+                believed = self.upstream and fact.requested_ns >= self._since_ns
+                self.complete = believed and None not in answers
+                self.enough_to_close = believed and None not in answers[:2]
             case _:
                 pass
 
@@ -165,7 +175,7 @@ class Witness:
 
     def sent_last_minute(self) -> int:
         now_s = self.scheduler.elapsed_s
-        return sum(1 for at_s in self.sent_at if now_s - at_s < 60.0)
+        return sum(1 for at_s in self.sent_at if now_s - at_s < MINUTE_S)
 
     # -- what the exchange did
 

@@ -123,7 +123,7 @@ class World:
         self._digest = blake2b(digest_size=16)
         self._process: Process | None = None
         self._panic_flag = False
-        self._stop_down_s = 0.0
+        self._stop_down_s = self._faults_end_s = 0.0
         self._events = self._deaths = self._starts = 0
         self._calm = False
         self._trouble_ends_s = scenario.duration_s
@@ -151,9 +151,12 @@ class World:
         self._disk.full = False
         self._trap.disarm()
         self.trace.note("world", "from here on nothing goes wrong")
+        # What was asked before may still wait for an answer in vain.
+        waits_until_s = self.scheduler.elapsed_s + self.scenario.settings.gateway.request_timeout_s + STEP_S
+        self._pass(max(waits_until_s, self._faults_end_s) - self.scheduler.elapsed_s)
         self._pass_until(self._settled, self.scenario.calm_s)
-        if self.scenario.disturbed_symbol:
-            # What somebody else's executions were corrected to is heard of by asking only.
+        if self.scenario.disturbed_symbol or self.scenario.faults.correction_ratio:
+            # A correction that was not told, or is somebody else's, is heard of by asking only.
             self._pass(self.scenario.settings.gateway.reconcile_interval_s + 2 * STEP_S)
         core = self._core()
         if core is not None and core.link.connected and not core.link.reconciled:
@@ -326,6 +329,7 @@ class World:
         if self._calm:
             return
         self.trace.value("world", fault)
+        self._faults_end_s = max(self._faults_end_s, self.scheduler.elapsed_s + fault.duration_s + STEP_S)
         self._broker.play(fault)
 
     def _to_process(self, fact: AnyFact) -> None:
