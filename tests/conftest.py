@@ -39,6 +39,8 @@ FIGURE = "measured"
 DATABASES = itertools.count(1)
 # What --dist loadgroup adds to the name of a test.
 GROUP = re.compile(r"@[\w-]+$")
+# Modules whose tests share what is dear to make, so that they belong to one worker.
+TOGETHER = ("tests/e2e/test_maintenance_month.py", "tests/e2e/test_report_sorting.py")
 # What a test of the deployment has in its name.
 ON_RELEASE = re.compile(r"\bsystemd-\d+\b")
 
@@ -142,6 +144,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class OneMachine(LoadGroupScheduling):
         def _split_scope(self, nodeid: str) -> str:
             module, _, test = nodeid.partition("::")
+            if module in TOGETHER:
+                return module
             if not module.startswith("tests/systemd/"):
                 return str(super()._split_scope(nodeid))
             release = ON_RELEASE.search(test)

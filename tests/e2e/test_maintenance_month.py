@@ -30,7 +30,7 @@ from trader.maintenance import backup_task, backup_verification
 from trader.maintenance.model import Kind, Section
 from trader.settings_file import load_settings
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("simulated-month")]
+pytestmark = pytest.mark.e2e
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 UNIT_TESTS: Final = ROOT / "tests" / "unit" / "maintenance"

@@ -17,8 +17,7 @@ from trader.maintenance import page
 from trader.maintenance.model import Column, Table, Unit
 
 BROWSERS: Final = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
-# All clicks need one start of the browser, so they belong to one worker.
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.e2e
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 COLUMNS = (

@@ -80,7 +80,10 @@ def remove_groups(folders: list[Path]) -> None:
 
 
 def _is_removed(folder: Path) -> bool:
-    below = [path for path in folder.rglob("*") if path.is_dir()] if folder.is_dir() else []
+    """The kernel removes groups meanwhile, so a folder that was there a moment ago may be gone."""
+    below: list[Path] = []
+    with suppress(FileNotFoundError):
+        below = [path for path in folder.rglob("*") if path.is_dir()]
     for group in sorted([*below, folder], key=lambda path: len(path.parts), reverse=True):
         with suppress(OSError):
             _kill_all(group)

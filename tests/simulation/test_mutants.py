@@ -153,7 +153,7 @@ MUTANTS: dict[Callable[[Patch], None], Sequence[str]] = {
     commission_added: ("the costs are the last word on each execution",),
     resent_on_timeout: ("an order is sent once",),
     unknown_taken_for_empty: ("nothing is sent before the broker was asked",),
-    gateways_order_id_believed: ("an order id is used once",),
+    gateways_order_id_believed: ("an order id is used once", "the journal gives the state in memory"),
     entries_while_not_reconciled: ("nothing is sent before the broker was asked",),
     no_cancel_in_a_panic: ("a panic cancels everything, then closes",),
     fills_dropped_while_not_connected: (),

@@ -19,7 +19,7 @@ OWN = """
 mode: paper
 instruments: [SPY, AAPL]
 strategy:
-  name: "own_strategy:Always"
+  name: "always_invested:Always"
 risk: {max_order_quantity: 50}
 """
 OWN_STRATEGY = """
@@ -120,7 +120,7 @@ def test_a_history_needs_a_seed() -> None:
 def test_a_strategy_and_a_configuration_of_ones_own_are_simulated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "own_strategy.py").write_text(OWN_STRATEGY)
+    (tmp_path / "always_invested.py").write_text(OWN_STRATEGY)
     (tmp_path / "config.yaml").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     code, output = invoke("--config", str(tmp_path / "config.yaml"), "--seeds", "0:4", "--jobs", "1", "--json")

@@ -9,17 +9,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from tests.lab.container import Bind
 from tests.lab.lab import Lab
 from tests.lab.waiting import wait_until
 from tests.systemd.trader_unit import BASE, SIMULATOR_UNIT, TraderUnit
-from trader.stack import Programs
-from trader.stack.relocate import TEMPLATES, working_folder
 
 KINDS: Final = ("daily", "weekly", "monthly")
 REPORTS: Final = f"{BASE}/logs/reports"
@@ -50,16 +46,6 @@ def service(kind: str) -> str:
 
 def timer(kind: str) -> str:
     return f"ibkr-maintenance-{kind}.timer"
-
-
-def binds_for_page_drill(programs: Programs) -> tuple[Bind, ...]:
-    """The stack's programs, as packages would have them on the host; see ``Maintenance.find_tools``."""
-    binds = [Bind(found.path, f"{TOOLS}/usr/bin/{found.path.name}") for found in programs.found.values()]
-    relocated = working_folder(programs.alertmanager)
-    templates = (relocated or Path("/")) / TEMPLATES
-    if templates.exists():
-        binds.append(Bind(templates.parent, f"{TOOLS if relocated else ''}/{TEMPLATES.parent}"))
-    return tuple(binds)
 
 
 @dataclass(frozen=True)
@@ -139,11 +125,6 @@ class Maintenance:
         """What systemd remembers of when each timer fired last: ``ago``, such as "40 days ago"."""
         stamps = [f"/var/lib/systemd/timers/stamp-{timer(kind)}" for kind in KINDS]
         self.lab.run(["touch", f"--date={ago}", *stamps])
-
-    def find_tools(self) -> None:
-        """Puts the programs of ``binds_for_page_drill`` on the weekly job's path."""
-        path = f"/usr/local/bin:/usr/bin:/bin:{TOOLS}/usr/bin"
-        self.lab.drop_in(service("weekly"), "50-tools", f"[Service]\nEnvironment=PATH={path}\n")
 
     def fire(self, *kinds: str) -> datetime:
         """Has the timers of ``kinds`` fall due in two seconds from now, once; returns when that is."""

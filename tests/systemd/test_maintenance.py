@@ -15,7 +15,7 @@ import pytest
 
 from tests.lab.installed import binds_for, boot_installed, kept
 from tests.lab.lab import Lab
-from tests.lab.release import SYSTEMD_252, Release
+from tests.lab.release import Release
 from tests.systemd.installation import exposure
 from tests.systemd.maintenance import (
     BACKUPS,
@@ -26,7 +26,6 @@ from tests.systemd.maintenance import (
     REPORTS,
     TEXTFILES,
     Maintenance,
-    binds_for_page_drill,
     service,
     timer,
 )
@@ -104,16 +103,11 @@ class Story:
 @pytest.fixture(scope="module")
 def story(release: Release, programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """A host that was down for weeks, booted six minutes after a close."""
-    binds = (
-        *binds_for_monitoring(programs, tmp_path_factory.mktemp("alerts"), FACTOR),
-        *binds_for_page_drill(programs),
-    )
+    binds = (*binds_for_monitoring(programs, tmp_path_factory.mktemp("alerts"), FACTOR),)
     with boot_installed(release, *binds) as before:
         maintenance = Maintenance(before)
         maintenance.trade_live()
         maintenance.be_punctual()
-        if release == SYSTEMD_252:
-            maintenance.find_tools()
         maintenance.be_due("40 days ago")
         began = maintenance.now()
         closes = whole_minute(began + BEFORE_CLOSE)
@@ -282,14 +276,10 @@ def test_the_emergencies_are_drilled_in_the_sandbox_within_their_bounds(done: St
     assert "panic_drill" in {part["task"] for part in section["parts"]}
 
 
-def test_pages_are_drilled_where_there_is_a_stack_and_else_named(release: Release, done: Story) -> None:
+def test_a_page_drill_that_needs_a_stack_which_is_not_there_is_named_and_not_guessed(done: Story) -> None:
     section = done.maintenance.reports("weekly")[0].section("drills")
-    if release == SYSTEMD_252:
-        assert {part["task"]: part["outcome"] for part in section["parts"]}["page_drill"] == "ok"
-        assert section["outcome"] == "ok"
-    else:
-        assert section["outcome"] == "unknown"
-        assert section["missing"][-1].startswith("the page drill: ")
+    assert section["outcome"] == "unknown"
+    assert section["missing"][-1].startswith("the page drill: ")
 
 
 @pytest.mark.parametrize("kind", KINDS)

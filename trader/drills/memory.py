@@ -15,8 +15,6 @@ from typing import Final
 import msgspec
 
 CONFIDENCE: Final = 0.95
-# A slope below this share of the level, for a session, is what the allocator has not given back, and ends by itself.
-NEGLIGIBLE_RATIO: Final = 0.005
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,21 +29,27 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Slope(msgspec.Struct, frozen=True, kw_only=True):
-    """Growth for one session, with the ends of its interval of confidence; ``level`` is the mean of what there was."""
+    """Growth for one session, with the ends of its interval of confidence; ``level`` is the mean of what there was.
+
+    ``negligible`` is the growth that does not matter even if it is one.
+    """
 
     per_session: float
     low: float
     high: float
     level: float
     samples: int
+    negligible: float
 
     @property
     def flat(self) -> bool:
         """Whether the growth cannot be told from none, or is too little to matter."""
-        return self.low <= 0.0 or self.per_session <= NEGLIGIBLE_RATIO * self.level
+        return self.low <= 0.0 or self.per_session <= self.negligible
 
 
-def slope_between_sessions(samples: Sequence[Sample], after: int, value: Callable[[Sample], float]) -> Slope:
+def slope_between_sessions(
+    samples: Sequence[Sample], after: int, value: Callable[[Sample], float], negligible: float
+) -> Slope:
     """The slope over the sessions after session ``after``; ValueError when those are fewer than two."""
     used = [sample for sample in samples if sample.session > after]
     parts = {sample.part for sample in used}
@@ -62,7 +66,14 @@ def slope_between_sessions(samples: Sequence[Sample], after: int, value: Callabl
     rest = sum((y - slope * x) ** 2 for x, y in pairs)
     margin = _student(free) * sqrt(rest / free / spread)
     level = fmean(value(sample) for sample in used)
-    return Slope(per_session=slope, low=slope - margin, high=slope + margin, level=level, samples=len(used))
+    return Slope(
+        per_session=slope,
+        low=slope - margin,
+        high=slope + margin,
+        level=level,
+        samples=len(used),
+        negligible=negligible,
+    )
 
 
 def _student(free: int) -> float:

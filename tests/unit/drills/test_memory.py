@@ -23,7 +23,7 @@ def samples(growth: int, noise: tuple[int, ...] = (0, 300, -200, 100, -100, 200,
 
 
 def slope(growth: int) -> Slope:
-    return slope_between_sessions(samples(growth), 2, lambda sample: sample.blocks)
+    return slope_between_sessions(samples(growth), 2, lambda sample: sample.blocks, 2_000)
 
 
 def test_what_rises_within_each_session_only_is_flat() -> None:
@@ -44,7 +44,7 @@ def test_what_rises_by_next_to_nothing_is_flat() -> None:
 
 def test_a_slope_needs_two_sessions() -> None:
     with pytest.raises(ValueError, match="needs two sessions after session 4"):
-        slope_between_sessions(samples(0), 4, lambda sample: sample.blocks)
+        slope_between_sessions(samples(0), 4, lambda sample: sample.blocks, 0)
 
 
 def test_a_process_has_memory() -> None:

@@ -14,7 +14,7 @@ from trader.settings import Settings
 from trader.snapshot import Snapshot
 
 # A week of a minute a day at the open, and many orders in it.
-SHORT = {"sessions": 5, "session_s": 60.0, "quotes_per_s": 60.0, "turn_s": 5.0}
+SHORT = {"sessions": 5, "session_s": 60.0, "quotes_per_s": 15.0, "turn_s": 5.0}
 
 
 @pytest.fixture(autouse=True)
