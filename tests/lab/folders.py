@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -66,11 +66,12 @@ def being_made(target: Path) -> Iterator[Path]:
 
 
 def remove_tree(folder: Path) -> None:
-    """Deletes ``folder`` and all below it; one that is not there is fine."""
+    """Deletes ``folder`` and all below it; one that is not there, or that somebody else deletes as well, is fine."""
     if folder.is_symlink() or folder.is_file():
-        folder.unlink()
-    elif folder.exists():
-        shutil.rmtree(folder)
+        folder.unlink(missing_ok=True)
+    while folder.exists():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
 
 
 def forget_old(pattern: str, *, keep: frozenset[Path] = frozenset(), at_most: int = CACHED_MAX) -> None:

@@ -1,6 +1,7 @@
 """What the lab does before it boots anything: judging the machine, waiting, and keeping its folder in order."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,3 +173,20 @@ def test_another_process_with_the_same_pid_is_another_process() -> None:
 def test_a_lab_cannot_have_just_any_name(name: str) -> None:
     with pytest.raises(LabError, match="cannot be called"):
         Lab.require_name(name)
+
+
+def test_a_folder_that_two_delete_at_once_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "lab-1"
+    (folder / "below").mkdir(parents=True)
+    delete = shutil.rmtree
+
+    def beside_another(path: Path) -> None:
+        """The other one was quicker with what is below."""
+        if (path / "below").exists():
+            (path / "below").rmdir()
+            raise FileNotFoundError(2, "No such file or directory", "below")
+        delete(path)
+
+    monkeypatch.setattr(shutil, "rmtree", beside_another)
+    remove_tree(folder)
+    assert not folder.exists()
