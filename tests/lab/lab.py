@@ -29,6 +29,8 @@ from tests.lab.records import Process, Record, sweep
 from tests.lab.release import RELEASES, Release
 from tests.lab.roots import root_of
 
+# What is asked runs a process in the machine each time, and the machines of other tests want the processor too.
+POLL_S: Final = 0.1
 BOOT_TIMEOUT_S: Final = 120.0
 POWEROFF_TIMEOUT_S: Final = 90.0
 POWEROFF: Final = 38  # SIGRTMIN+4: what `systemctl poweroff` asks of PID 1
@@ -214,7 +216,7 @@ class Lab:
 
     def wait_until(self, condition: Callable[[], Value], what: str, timeout_s: float = 30.0) -> Value:
         """The first true value of ``condition``; raises TimedOut, which is a failed assertion, naming ``what``."""
-        return waiting.wait_until(condition, f"{what} (in {self.name}, {self.release})", timeout_s)
+        return waiting.wait_until(condition, f"{what} (in {self.name}, {self.release})", timeout_s, POLL_S)
 
     def write(self, path: str, text: str, *, mode: int | None = None, owner: str | None = None) -> None:
         """Writes a file, making its folder; a file that exists keeps its mode and owner ("root:trader") unless told."""
