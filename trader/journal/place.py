@@ -41,6 +41,7 @@ class OpenFiles:
         """The same for the database and its log."""
         self.require_database()
         if self._log_identity is not None and _identity(self._log) != self._log_identity:
+            self.require_database()  # both may have gone since it was looked for
             raise JournalUnavailable(f"the log {self._log} of the journal is gone although it is in use")
 
 
