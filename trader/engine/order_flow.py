@@ -5,6 +5,7 @@ the executions, because the next order is sized by what is held. Error messages 
 order only while nothing better was said about it.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Final
@@ -27,6 +28,8 @@ from trader.events import (
     OpenOrderReceived,
     OrderAcknowledged,
     OrderFinalized,
+    OrderIdsReserved,
+    OrderLine,
     OrderOutcome,
     OrderSendFailed,
     OrderSent,
@@ -107,6 +110,7 @@ def ask_soon(core: Core) -> None:
 def on_open_order(core: Core, step: Step, event: OpenOrderReceived) -> None:
     """An open order's description gives the permId early; its life is told by statuses and executions."""
     line = event.line
+    reserve_ids(core, step, (line,))
     order = core.orders.find(order_ref=line.order_ref, perm_id=line.perm_id)
     trigger = STATUS_TRIGGERS.get(line.status)
     if order is None or trigger is not OrderTrigger.ACKNOWLEDGED:
@@ -115,6 +119,13 @@ def on_open_order(core: Core, step: Step, event: OpenOrderReceived) -> None:
         advance(core, step, order, trigger, line.status, line.perm_id, event.received_ns)
     elif core.link.asked_ns is None:
         ask_soon(core)  # a second order lives under our reference: what is to be done is decided on a whole answer
+
+
+def reserve_ids(core: Core, step: Step, lines: Iterable[OrderLine | ExecutionLine]) -> None:
+    """No id that this client was ever seen to use may be used again, whatever the gateway says is next."""
+    used = max((line.order_id for line in lines if line.client_id == core.link.client_id), default=0)
+    if used >= core.orders.next_order_id:
+        step.emit(OrderIdsReserved(at=core.now(), next_order_id=used + 1))
 
 
 def book_execution(core: Core, step: Step, line: ExecutionLine, received_ns: int | None) -> None:

@@ -7,7 +7,7 @@ a fill may fall between two of them. On the very first start the broker's positi
 
 from trader.clock import NANOSECONDS_PER_SECOND
 from trader.engine.core import Core, Step
-from trader.engine.order_flow import advance, book_commission, book_execution, send_cancel
+from trader.engine.order_flow import advance, book_commission, book_execution, reserve_ids, send_cancel
 from trader.events import (
     BrokerConnectedReceived,
     BrokerDisconnectedReceived,
@@ -15,7 +15,6 @@ from trader.events import (
     CancelOrder,
     DecodeFailed,
     ExecutionIgnored,
-    ExecutionLine,
     JournalLostReceived,
     JournalRestoredReceived,
     MismatchFound,
@@ -144,7 +143,7 @@ def on_broker_state(core: Core, step: Step, event: BrokerStateReceived) -> None:
             return
         _adopt_everything(core, step, event)
     _take_executions(core, step, event)
-    _reserve_ids(core, step, event)
+    reserve_ids(core, step, (*(event.open_orders or ()), *(event.completed_orders or ()), *(event.executions or ())))
     findings = order_findings(core.orders, event, _settled(core, event), core.link.client_id)
     _apply_orders(core, step, findings, event.requested_ns)
     differences = position_mismatches(core.ledger.positions(), event)
@@ -162,15 +161,6 @@ def on_broker_state(core: Core, step: Step, event: BrokerStateReceived) -> None:
 def believed(core: Core, event: BrokerStateReceived) -> bool:
     """Whether the answers are about now: asked for since the link was last restored, and the link still stands."""
     return core.link.usable and event.requested_ns >= core.link.believed_from_ns
-
-
-def _reserve_ids(core: Core, step: Step, event: BrokerStateReceived) -> None:
-    """No id that this client was ever seen to use may be used again, whatever the gateway says is next."""
-    lines: list[OrderLine | ExecutionLine] = [*(event.open_orders or ()), *(event.completed_orders or ())]
-    lines += event.executions or ()
-    used = max((line.order_id for line in lines if line.client_id == core.link.client_id), default=0)
-    if used >= core.orders.next_order_id:
-        step.emit(OrderIdsReserved(at=core.now(), next_order_id=used + 1))
 
 
 def _adopt_everything(core: Core, step: Step, event: BrokerStateReceived) -> None:

@@ -84,6 +84,14 @@ def test_order_ids_never_fall_below_what_was_used_or_seen(desk: Any) -> None:
     assert later.core.orders.next_order_id == 701
 
 
+def test_an_order_id_is_seen_in_a_message_too(desk: Any) -> None:
+    desk.work(100)
+    desk.open_order(order_ref="x", order_id=900, perm_id=9)
+    assert desk.core.orders.next_order_id == 901
+    desk.open_order(order_ref="x", order_id=9_000, perm_id=8, client_id=0)
+    assert desk.core.orders.next_order_id == 901, "ids are counted per client"
+
+
 def test_a_status_of_another_client_with_our_order_id_is_not_ours(desk: Any) -> None:
     order = desk.work(100)
     desk.status("Cancelled", order=order, client_id=0, perm_id=5)
