@@ -1,9 +1,9 @@
-"""What a restart and a restoration find: the fate of orders across a stepped clock, living ids, a loss nobody heard."""
+"""What a restart finds: the fate of orders across a stepped clock, and by which ids they live."""
 
 from datetime import timedelta
 from typing import Any
 
-from trader.events import OrderState, UpstreamRestoredReceived
+from trader.events import OrderState
 
 
 def test_what_lives_of_an_order_is_cancelled_by_its_own_order_id(desk: Any) -> None:
@@ -13,17 +13,6 @@ def test_what_lives_of_an_order_is_cancelled_by_its_own_order_id(desk: Any) -> N
     desk.want(0)
     desk.wait(1)
     assert [command.order_id for command in desk.sent_commands("CancelOrder")] == [99]
-
-
-def test_a_restoration_whose_loss_was_not_heard_takes_readiness_until_the_broker_was_asked(desk: Any) -> None:
-    desk.clear()
-    desk.send(UpstreamRestoredReceived(at=desk.clock.now(), code=1102, data_lost=False))
-    desk.want(100)
-    assert desk.placed == []
-    desk.answer()
-    desk.wait(6)
-    desk.requote()
-    assert len(desk.placed) == 1
 
 
 def test_an_order_of_an_earlier_process_is_settled_although_the_clock_went_back_between(make_desk: Any) -> None:
