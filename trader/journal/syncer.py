@@ -56,9 +56,9 @@ class LogSyncer:
         try:
             while not self._stopping:
                 written = self._written.wait(LOOK_INTERVAL_S)
-                self._written.clear()
                 self._files.require_all()
                 if written:
+                    self._written.clear()  # only what was seen: a write in this instant is the next turn's
                     self._sync_log()
                 if self._commits - self._checkpointed >= CHECKPOINT_COMMITS:
                     self._checkpointed = self._commits

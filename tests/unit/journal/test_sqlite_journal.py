@@ -276,6 +276,32 @@ def test_another_file_in_its_place_ends_the_waiting_and_is_not_touched(path: Pat
     assert path.read_bytes() == content
 
 
+class WrittenAsTheWaitEnds(threading.Event):
+    """Set in the instant after the first wait for it timed out; ends its syncer after the second."""
+
+    def __init__(self, journal_syncer: syncer.LogSyncer) -> None:
+        super().__init__()
+        self._syncer = journal_syncer
+        self.seen: list[bool] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        written = self.is_set()
+        self.seen.append(written)
+        self._syncer._stopping = len(self.seen) > 1
+        self.set()
+        return written
+
+
+def test_a_write_in_the_instant_in_which_a_look_ends_is_synced_in_the_next_turn(path: Path, file: Database) -> None:
+    with file.open() as journal:
+        journal_syncer = journal._backend._syncer  # type: ignore[attr-defined]
+        journal_syncer.stop()
+        written = WrittenAsTheWaitEnds(journal_syncer)
+        journal_syncer._written, journal_syncer._stopping = written, False
+        journal_syncer._run()
+    assert written.seen == [False, True]
+
+
 def test_a_journal_behind_a_link_is_looked_after_where_it_is(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
