@@ -22,6 +22,7 @@ from trader.events import (
     MarketDataModeReceived,
     PacingWaited,
     PositionReceived,
+    QuotesConflated,
     QuoteStalenessChanged,
     RequestFinished,
     RequestOutcome,
@@ -140,6 +141,12 @@ def describe_data(fact: DataFact) -> Entry | None:
                 symbol=fact.symbol,
                 reason=fact.reason,
                 repeats=("bad_tick", fact.symbol, fact.reason),
+            )
+        case QuotesConflated():
+            return warning(
+                f"behind the market data: {fact.superseded} quotes were superseded by later ones of their instruments",
+                superseded=fact.superseded,
+                repeats=("conflated",),
             )
         case SubscriptionChangedReceived():
             return _subscription(fact)

@@ -58,6 +58,7 @@ from trader.events import (
     PositionAdopted,
     PositionReceived,
     QuoteReceived,
+    QuotesConflated,
     QuoteStalenessChanged,
     ReadinessChanged,
     ReconciliationFinished,
@@ -132,6 +133,7 @@ LinkFact: TypeAlias = (
 
 DataFact: TypeAlias = (
     BadTickDropped
+    | QuotesConflated
     | SubscriptionChangedReceived
     | MarketDataModeReceived
     | QuoteStalenessChanged

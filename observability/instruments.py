@@ -72,6 +72,7 @@ from trader.events import (
     PolicyOverridden,
     PolicyOverrideRequested,
     PositionReceived,
+    QuotesConflated,
     QuoteStalenessChanged,
     ReadinessChanged,
     ReduceOnlyRequested,
@@ -130,6 +131,7 @@ class Instruments:
         self._pacing_waits = counter(broker.PACING_WAITS, registry)
         self._decode_failures = counter(broker.DECODE_FAILURES, registry)
         self._bad_ticks = counters(market_data.BAD_TICKS, registry)
+        self._quotes_conflated = counter(market_data.QUOTES_CONFLATED, registry)
         self._reloads = counters(core.CONFIG_RELOADS, registry)
         self.observer_failures = counters(core.OBSERVER_FAILURES, registry)
 
@@ -281,6 +283,8 @@ class Instruments:
         match fact:
             case BadTickDropped():
                 self._bad_ticks.get(fact.reason).inc()
+            case QuotesConflated():
+                self._quotes_conflated.inc(fact.superseded)
             case (
                 SubscriptionChangedReceived()
                 | MarketDataModeReceived()

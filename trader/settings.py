@@ -113,6 +113,10 @@ class MarketDataSettings(Model):
     """A quote older than this is not traded on."""
     outlier_ratio: Annotated[float, Field(gt=0, le=1)] = 0.2
     """A quote that differs from the last good one by more than this share is dropped."""
+    conflate: Literal["when_behind", "never"] = "when_behind"
+    """What becomes of quotes when the service is behind, which it is when one read of the socket brings 64 KiB or more:
+    with `when_behind` only the latest good quote an instrument of that read goes on, and the others are counted; with
+    `never` each goes on, however late."""
     allow_delayed: bool = False
     """Whether delayed market data may be traded on. Leave it off for real money."""
 

@@ -32,6 +32,10 @@ FARM_CONNECTED: Final = GROUP.gauge(
 BAD_TICKS: Final = GROUP.counter(
     "trader_market_data_bad_ticks_total", "Ticks that were dropped, by reason.", Label("reason", tuple(BadTickReason))
 )
+QUOTES_CONFLATED: Final = GROUP.counter(
+    "trader_market_data_quotes_conflated_total",
+    "Quotes that went no further because the service was behind and a later one of their instrument had arrived.",
+)
 AGE_AT_DECISION: Final = GROUP.histogram(
     "trader_market_data_age_at_decision_seconds",
     "Age of the quote that a decision was made on.",

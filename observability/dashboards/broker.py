@@ -193,9 +193,11 @@ def _errors() -> timeseries.Panel:
 def _ticks() -> timeseries.Panel:
     return lines_panel(
         "Ticks",
-        "Ticks taken into the market view, a second.",
+        "Ticks taken into the market view, a second, and quotes that went no further because the trader was behind.",
         "cps",
-        query(rate(trader("trader_market_data_ticks_total"))),
+        query(rate(trader("trader_market_data_ticks_total")), "taken {{instance}}"),
+        query(rate(trader("trader_market_data_quotes_conflated_total")), "conflated {{instance}}"),
+        colors={"/^taken/": BLUE, "/^conflated/": ORANGE},
     )
 
 

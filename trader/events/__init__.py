@@ -97,6 +97,7 @@ from trader.events.received import (
     PolicyOverrideRequested,
     PositionReceived,
     QuoteReceived,
+    QuotesConflated,
     ReduceOnlyRequested,
     ReloadFinished,
     RequestFinished,
@@ -187,6 +188,7 @@ AnyFact: TypeAlias = (
     | QuoteReceived
     | TradeReceived
     | BadTickDropped
+    | QuotesConflated
     | SubscriptionChangedReceived
     | MarketDataModeReceived
     | AccountValuesReceived
@@ -294,6 +296,7 @@ __all__ = [
     "PositionReceived",
     "QuoteReceived",
     "QuoteStalenessChanged",
+    "QuotesConflated",
     "ReadinessChanged",
     "ReconciliationFinished",
     "ReduceOnlyRequested",

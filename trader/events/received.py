@@ -223,6 +223,12 @@ class BadTickDropped(Fact, frozen=True, gc=False):
     reason: BadTickReason
 
 
+class QuotesConflated(Fact, frozen=True, gc=False):
+    """The service was behind: in one read, so many quotes had a later one of their instrument and went no further."""
+
+    superseded: int
+
+
 class SubscriptionChangedReceived(Fact, frozen=True, gc=False):
     symbol: str
     status: SubscriptionStatus

@@ -5,7 +5,8 @@ size again), so a quote leaves when the read batch ends, before a piece comes a 
 that follows an ask. So rows of the market stay apart however many arrive in one read, but for a bid that
 changed alone just before an ask that did: only tick-by-tick data tells those from one row. A quote with a bad
 side is dropped and counted, and the side counts as absent until a good one comes. This is the hot path: text
-is compared, not parsed, until it is needed.
+is compared, not parsed, until it is needed. While the service is behind, only the latest good quote of each
+instrument goes on (``conflation.py``).
 """
 
 from collections.abc import Callable
@@ -20,10 +21,12 @@ from trader.events import (
     MarketDataMode,
     MarketDataModeReceived,
     QuoteReceived,
+    QuotesConflated,
     TradeReceived,
 )
+from trader.gateway.conflation import BEHIND_FROM_BYTES, LatestQuotes
 
-Emit = Callable[[QuoteReceived | TradeReceived | BadTickDropped | MarketDataModeReceived], None]
+Emit = Callable[[QuoteReceived | QuotesConflated | TradeReceived | BadTickDropped | MarketDataModeReceived], None]
 
 BID: Final = 1
 BID_SIZE: Final = 2
@@ -107,13 +110,17 @@ def fault_of(bid: float, bid_size: float, ask: float, ask_size: float) -> BadTic
 class QuoteStream:
     """Books by request id (as text); ``begin`` and ``end`` frame a read batch.
 
-    ``on_first(request_id)`` is called with the first price of a subscription.
+    ``on_first(request_id)`` is called with the first price of a subscription. ``conflate`` lets quotes of one read
+    that the service is behind with be superseded by later ones of their instruments.
     """
 
-    def __init__(self, emit: Emit, on_first: Callable[[int], None], *, allow_delayed: bool) -> None:
+    def __init__(self, emit: Emit, on_first: Callable[[int], None], *, allow_delayed: bool, conflate: bool) -> None:
         self._emit = emit
         self._on_first = on_first
         self._allow_delayed = allow_delayed
+        self._conflate = conflate
+        self._behind = False
+        self._latest = LatestQuotes(emit)
         self._books: dict[str, QuoteBook] = {}
         self._dirty: list[QuoteBook] = []
         self._at = datetime.fromtimestamp(0, UTC)
@@ -131,9 +138,15 @@ class QuoteStream:
         if book is not None:
             book.heard = False
 
-    def begin(self, at: datetime, received_ns: int) -> None:
+    def begin(self, at: datetime, received_ns: int, read_bytes: int) -> None:
         self._at = at
         self._received_ns = received_ns
+        self._behind = self._conflate and read_bytes >= BEHIND_FROM_BYTES
+
+    def release(self) -> None:
+        """Let quotes go on that wait for later ones: something comes that none of them may follow."""
+        if self._behind:
+            self._latest.release(self._at, self._received_ns)
 
     def end(self) -> None:
         for book in self._dirty:
@@ -141,6 +154,8 @@ class QuoteStream:
             if book.pending:
                 self._flush(book)
         self._dirty.clear()
+        if self._behind:
+            self._latest.end(self._at, self._received_ns)
 
     def price(self, fields: list[str]) -> None:
         """tickPrice: kind, version, request, type, price, size, mask."""
@@ -226,6 +241,9 @@ class QuoteStream:
             self._emit(BadTickDropped(at=self._at, symbol=book.symbol, reason=fault))
             return
         quote = Quote(book.symbol, book.bid, book.bid_size, book.ask, book.ask_size, quoted_at or self._at)
+        if self._behind:
+            self._latest.add(quote)
+            return
         self._emit(QuoteReceived(at=self._at, quote=quote, received_ns=self._received_ns))
 
     def _trade(self, book: QuoteBook, price: float, size: float) -> None:
@@ -247,4 +265,5 @@ class QuoteStream:
     def _set_mode(self, book: QuoteBook, mode: MarketDataMode) -> None:
         if book.mode is not mode:
             book.mode = mode
+            self.release()
             self._emit(MarketDataModeReceived(at=self._at, symbol=book.symbol, mode=mode))

@@ -22,13 +22,13 @@ class Stream:
     def __init__(self, *, quotes: bool = True, allow_delayed: bool = False) -> None:
         self.facts: list[object] = []
         self.first: list[int] = []
-        self.stream = QuoteStream(self.facts.append, self.first.append, allow_delayed=allow_delayed)
+        self.stream = QuoteStream(self.facts.append, self.first.append, allow_delayed=allow_delayed, conflate=True)
         self.stream.add(REQUEST, "AAPL", quotes=quotes)
 
     def batch(self, *ticks: tuple[str, ...]) -> list[object]:
         """Feed one read: ``("1", price, size)`` is a price tick of type 1, ``("0", size)`` a size tick."""
         before = len(self.facts)
-        self.stream.begin(AT, 42)
+        self.stream.begin(AT, 42, 100)
         for kind, *values in ticks:
             if len(values) == 2:
                 self.stream.price(["1", "6", str(REQUEST), kind, *values, "0"])
@@ -172,7 +172,7 @@ def test_the_mode_is_news_when_it_changes() -> None:
 
 def test_a_tick_by_tick_quote_is_one_message_with_the_exchanges_time() -> None:
     stream = Stream()
-    stream.stream.begin(AT, 42)
+    stream.stream.begin(AT, 42, 100)
     for second in (0, 0, 1):
         stream.stream.bid_ask(["99", str(REQUEST), "3", str(1_381_152_660 + second), "10", "10.02", "1", "2", "0"])
     stream.stream.end()
@@ -199,7 +199,7 @@ def test_other_kinds_of_ticks_are_ignored() -> None:
 
 def test_a_quote_that_comes_before_it_was_made_is_none() -> None:
     stream = Stream()
-    stream.stream.begin(AT, 42)
+    stream.stream.begin(AT, 42, 100)
     fields = ["99", str(REQUEST), "3", "4102444800", "10.0", "10.1", "100", "100", "0"]
     with pytest.raises(ValueError, match="comes before it was made"):
         stream.stream.bid_ask(fields)

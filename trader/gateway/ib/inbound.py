@@ -108,9 +108,12 @@ class Inbound:
         # An open order's description does not say how much of it is filled; its last status did.
         self._filled: OrderedDict[tuple[int, int], Decimal] = OrderedDict()
         self._decoder = Decoder(self, 0)  # type: ignore[arg-type]
-        self._handlers: dict[str, Callable[[list[str]], None]] = {
+        self._ticks: dict[str, Callable[[list[str]], None]] = {
             "1": quotes.price,
             "2": quotes.size,
+            "99": self._tick_by_tick,
+        }
+        self._handlers: dict[str, Callable[[list[str]], None]] = {
             "3": self._order_status,
             "4": self._error,
             "5": self._decoder.openOrder,
@@ -127,7 +130,6 @@ class Inbound:
             "61": self._position,
             "62": lambda _: requests.end(RequestKind.POSITIONS),
             "81": lambda fields: on_subscription(int(fields[1])),
-            "99": self._tick_by_tick,
             "101": self._decoder.completedOrder,
             "102": lambda _: requests.end(RequestKind.COMPLETED_ORDERS),
         }
@@ -138,10 +140,10 @@ class Inbound:
 
     # -- one read of the socket
 
-    def batch_began(self) -> None:
+    def batch_began(self, read_bytes: int) -> None:
         self.now = self._clock.begin()
         self.now_ns = self._clock.monotonic_ns()
-        self._quotes.begin(self.now, self.now_ns)
+        self._quotes.begin(self.now, self.now_ns, read_bytes)
 
     def batch_ended(self) -> None:
         self._quotes.end()
@@ -150,10 +152,14 @@ class Inbound:
 
     def message(self, fields: list[str]) -> None:
         kind = fields[0] if fields else ""
-        handler = self._handlers.get(kind)
+        handler = self._ticks.get(kind)
         if handler is None:
-            if kind not in IGNORED:
-                self._failed(kind, f"no message of this kind is known: {translate.shown_fields(fields[:8])}")
+            if kind in IGNORED:
+                return
+            self._quotes.release()
+            handler = self._handlers.get(kind)
+        if handler is None:
+            self._failed(kind, f"no message of this kind is known: {translate.shown_fields(fields[:8])}")
             return
         try:
             handler(fields)
@@ -163,6 +169,7 @@ class Inbound:
 
     def overlong(self, fields: list[str], length: int) -> None:
         """A message longer than any that is understood, of which only the first ``fields`` were looked at."""
+        self._quotes.release()
         kind = fields[0] if fields else ""
         detail = f"a message of {length} bytes is longer than any that is known"
         self._misunderstood(kind, fields, detail, f"{detail}: {translate.shown_fields(fields[:8])}")

@@ -52,7 +52,12 @@ class MarketData:
         deliver: Callable[[AnyFact], None],
         next_id: Callable[[], int],
     ) -> None:
-        self.quotes = QuoteStream(deliver, self.confirm, allow_delayed=settings.allow_delayed)
+        self.quotes = QuoteStream(
+            deliver,
+            self.confirm,
+            allow_delayed=settings.allow_delayed,
+            conflate=settings.conflate == "when_behind",
+        )
         self._settings = settings
         self._encoder = encoder
         self._pacer = pacer

@@ -264,8 +264,8 @@ class Session:
 
     # -- the wire's listener
 
-    def batch_began(self) -> None:
-        self._inbound.batch_began()
+    def batch_began(self, read_bytes: int) -> None:
+        self._inbound.batch_began(read_bytes)
 
     def message(self, fields: list[str]) -> None:
         self._inbound.message(fields)

@@ -43,7 +43,7 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True):
 class Listener(Protocol):
     """Who takes what arrives. ``lost`` is called once, unless this side closed the socket."""
 
-    def batch_began(self) -> None: ...
+    def batch_began(self, read_bytes: int) -> None: ...
 
     def message(self, fields: list[str]) -> None: ...
 
@@ -157,7 +157,7 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        self._listener.batch_began()
+        self._listener.batch_began(len(data))
         try:
             self._take_frames(self._buffer)
         finally:

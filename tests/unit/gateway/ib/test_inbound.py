@@ -44,7 +44,7 @@ class Bench:
             deliver=self.facts.append,
             index=InstrumentIndex({"AAPL": AAPL}),
             requests=self.requests,
-            quotes=QuoteStream(self.facts.append, lambda _: None, allow_delayed=False),
+            quotes=QuoteStream(self.facts.append, lambda _: None, allow_delayed=False, conflate=True),
             on_error=lambda *error: self.errors.append(error),
             on_server_time=lambda _: None,
             on_account_value=lambda *value: self.values.append(value),
@@ -56,7 +56,7 @@ class Bench:
     def feed(self, *messages: list[str]) -> list[Any]:
         """The facts of one read of the socket."""
         before = len(self.facts)
-        self.inbound.batch_began()
+        self.inbound.batch_began(100)
         for fields in messages:
             self.inbound.message(list(fields))
         self.inbound.batch_ended()
@@ -278,7 +278,7 @@ def test_a_name_that_is_longer_than_any_is_not_kept(bench: Bench) -> None:
 
 async def test_a_message_that_is_longer_than_any_spoils_its_answer(bench: Bench) -> None:
     request = bench.requests.start(RequestKind.POSITIONS, RequestKind.POSITIONS)
-    bench.inbound.batch_began()
+    bench.inbound.batch_began(100)
     bench.inbound.overlong(["61", "3"], 1_000_000)
     bench.inbound.message(["62", "1"])
     bench.inbound.batch_ended()
