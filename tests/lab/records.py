@@ -9,6 +9,7 @@ import signal
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from json import dumps, loads
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,10 +108,17 @@ class Record:
 def records() -> list[Record]:
     """All labs of this folder, the oldest first."""
     found = []
-    for file in sorted((lab_folder() / RUNNING).glob(f"*/{RECORD}"), key=lambda path: path.parent.stat().st_ctime):
+    for file in sorted((lab_folder() / RUNNING).glob(f"*/{RECORD}"), key=_made_at_s):
         with suppress(FileNotFoundError):
             found.append(_parsed(loads(file.read_text(encoding="utf-8"))))
     return found
+
+
+def _made_at_s(file: Path) -> float:
+    """When a record was made; one whose lab has ended meanwhile comes last."""
+    with suppress(FileNotFoundError):
+        return file.parent.stat().st_ctime
+    return inf
 
 
 def _parsed(document: dict[str, Any]) -> Record:

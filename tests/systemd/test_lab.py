@@ -85,12 +85,15 @@ def python(script: str, *arguments: str) -> list[str]:
 
 
 def traces_of(name: str) -> list[str]:
-    """Whatever of a lab is left on this machine: folders, control groups, mounts, processes."""
+    """Whatever of a lab is left on this machine: folders, control groups, mounts, processes.
+
+    Other machines come and go meanwhile, which ``os.walk`` passes over.
+    """
     folders = [path for path in (lab_folder() / RUNNING).iterdir() if path.name == name]
-    groups = [path for path in Path("/sys/fs/cgroup").rglob(f"*{name}") if path.is_dir()]
+    groups = [folder for folder, _, _ in os.walk("/sys/fs/cgroup") if folder.endswith(name)]
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if name in line]
     found = subprocess.run(["pgrep", "-f", f"machine={name}"], capture_output=True, text=True, check=False)
-    return [*map(str, folders), *map(str, groups), *mounts, *found.stdout.split()]
+    return [*map(str, folders), *groups, *mounts, *found.stdout.split()]
 
 
 def test_it_boots_the_release_that_was_asked_for(bare: Lab, release: Release) -> None:
