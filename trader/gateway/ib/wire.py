@@ -164,26 +164,25 @@ class Wire(asyncio.Protocol):
             self._listener.batch_ended()
 
     def _take_frames(self, buffer: bytearray) -> None:
-        # One pass over what has come, and one cut at its end: cutting after each frame would be quadratic.
+        # One pass over what has come, and one cut at its end: cutting after each frame would be quadratic. This is the
+        # hot path: what does not change from frame to frame is looked up once.
+        unpack_length, header, message = LENGTH.unpack_from, LENGTH.size, self._listener.message
         position, available = 0, len(buffer)
-        while available - position >= LENGTH.size:
-            length = LENGTH.unpack_from(buffer, position)[0]
-            stop = position + LENGTH.size + length
+        while available - position >= header:
+            (length,) = unpack_length(buffer, position)
+            start = position + header
             if length > FRAME_MAX_BYTES:
                 self._not_a_gateway(f"a frame of {length} bytes")
                 break
-            if stop > available:
+            if start + length > available:
                 break
-            head = stop if length <= MESSAGE_MAX_BYTES else position + LENGTH.size + OVERLONG_HEAD_BYTES
-            fields = buffer[position + LENGTH.size : head].decode(errors="backslashreplace").split("\0")
-            fields.pop()
-            position = stop
-            if head != stop:
-                self._listener.overlong(fields, length)
+            position = start + length
+            if length > MESSAGE_MAX_BYTES:
+                self._listener.overlong(_fields(buffer[start : start + OVERLONG_HEAD_BYTES]), length)
             elif self._greeting is None:
-                self._listener.message(fields)
+                message(_fields(buffer[start:position]))
             else:
-                self._greet(fields)
+                self._greet(_fields(buffer[start:position]))
                 if self._refused():
                     break  # what comes after it is not heard any more
         del buffer[:position]
@@ -264,6 +263,12 @@ class Wire(asyncio.Protocol):
     @staticmethod
     def _framed(payload: bytes) -> bytes:
         return LENGTH.pack(len(payload)) + payload
+
+
+def _fields(payload: bytearray) -> list[str]:
+    fields = payload.decode("utf-8", "backslashreplace").split("\0")
+    fields.pop()
+    return fields
 
 
 def _is_version(text: str) -> bool:
