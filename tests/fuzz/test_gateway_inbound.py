@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ import pytest
 from tests.fuzz.conftest import Campaign
 from tests.fuzz.mutations import bad_payload, bad_stream, fields_of, framed, payload_of, pieces
 from trader.clock import AnchoredClock, ManualClock
+from trader.contracts import Quote
 from trader.engine import Engine
 from trader.events import (
     AnyFact,
@@ -25,10 +27,15 @@ from trader.events import (
     DisconnectReason,
     DurableFact,
     ExecutionReceived,
+    OrderStatusReceived,
+    QuoteReceived,
+    QuotesConflated,
     RequestKind,
     StartReason,
 )
+from trader.gateway import codes
 from trader.gateway.batch_clock import BatchClock
+from trader.gateway.conflation import BEHIND_FROM_BYTES
 from trader.gateway.ib.session import Session
 from trader.gateway.ib.wire import FRAME_MAX_BYTES, Greeting
 from trader.gateway.instruments import InstrumentIndex
@@ -84,11 +91,11 @@ class Transport(asyncio.Transport):
 class Line:
     """One connection with the engine behind it, fed by hand. ``facts`` are what the gateway's edge said."""
 
-    def __init__(self) -> None:
+    def __init__(self, conflate: str = "when_behind") -> None:
         self.clock = ManualClock(START)
         self.anchored = AnchoredClock(self.clock)
         self.facts: list[AnyFact] = []
-        settings = Settings(instruments=("AAPL", "MSFT"))  # type: ignore[arg-type]
+        settings = Settings(instruments=("AAPL", "MSFT"), market_data={"conflate": conflate})  # type: ignore[arg-type]
         instruments = {item.symbol: item.instrument() for item in settings.instruments}
         engine = Engine(
             settings, instruments, Observe(), SessionCalendar.load(settings.session.calendar), self.anchored, "r1"
@@ -257,3 +264,85 @@ async def test_no_stream_breaks_the_handshake(campaign: Campaign, frames: tuple[
                 assert isinstance(failure, LinkFailure)
                 assert len(failure.detail) < 1_000
         line.session.end(LinkFailure(DisconnectReason.CLOSED, "the test is over"))
+
+
+STATUS = ("3", "900", "Submitted", "0", "7", "0", "77", "0", "0", "1", "", "0")
+# Facts that no quote before them may follow.
+ORDERLY = (OrderStatusReceived, ExecutionReceived, DecodeFailed)
+
+
+def market_rows(rng: Random) -> bytes:
+    """Frames of some hundred rows of two instruments, good and bad, and of what comes between them."""
+    messages: list[list[str]] = []
+    for number in range(rng.randrange(900, 2_000)):
+        request = str(codes.FIRST_REQUEST_ID + rng.randrange(2))
+        bid = 70 + number / 1_000
+        ask = bid + rng.choice((0.01, 0.02, 0.02, -0.05))
+        messages.append(["1", "6", request, "1", f"{bid:.3f}", "100", "0"])
+        messages.append(["1", "6", request, "2", f"{ask:.3f}", "200", "0"])
+        match rng.randrange(100):
+            case 0:
+                messages.append(list(STATUS))
+            case 1:
+                execution = list(EXECUTION)
+                execution[14], execution[15] = f"e{number}.01", "20131007 10:31:02 US/Eastern"
+                messages.append(execution)
+            case 2:
+                messages.append(["250", "1", "2"])
+            case roll if roll < 20:
+                messages.append(["1", "6", request, "4", f"{bid:.3f}", str(rng.randrange(1, 500)), "0"])
+    return b"".join(framed(payload_of(fields)) for fields in messages)
+
+
+def two_lines(parts: Sequence[bytes]) -> tuple[list[AnyFact], list[AnyFact]]:
+    """What reads of ``parts`` lead to: where every quote goes on, and where they are conflated."""
+    every, latest = Line("never"), Line("when_behind")
+    for line in (every, latest):
+        line.start()
+        for part in parts:
+            line.feed(part)
+    return every.facts, latest.facts
+
+
+def quotes_known(facts: Sequence[AnyFact]) -> list[dict[str, Quote]]:
+    """The last quote of each instrument: at each fact that no quote before it may follow, and at the end."""
+    known: dict[str, Quote] = {}
+    moments = []
+    for fact in facts:
+        if isinstance(fact, QuoteReceived):
+            known[fact.quote.symbol] = fact.quote
+        elif isinstance(fact, ORDERLY):
+            moments.append(dict(known))
+    return [*moments, known]
+
+
+def last_of_each_read(facts: Sequence[AnyFact]) -> dict[tuple[datetime, str], Quote]:
+    """What a recording keeps is no more than this: all of one read has one time."""
+    return {(fact.at, fact.quote.symbol): fact.quote for fact in facts if isinstance(fact, QuoteReceived)}
+
+
+async def test_what_is_conflated_says_the_same_but_for_superseded_quotes(campaign: Campaign) -> None:
+    superseded = 0
+    for rng in campaign.cases(12):
+        every, latest = two_lines(pieces(rng, market_rows(rng)))
+        assert quotes_known(latest) == quotes_known(every)
+        assert last_of_each_read(latest) == last_of_each_read(every)
+        assert [fact for fact in latest if not isinstance(fact, QuoteReceived | QuotesConflated)] == [
+            fact for fact in every if not isinstance(fact, QuoteReceived)
+        ]
+        quotes = [fact for fact in every if isinstance(fact, QuoteReceived)]
+        remaining = iter(quotes)
+        gone_on = [fact for fact in latest if isinstance(fact, QuoteReceived)]
+        assert all(fact in remaining for fact in gone_on), "quotes are out of order"
+        told = sum(fact.superseded for fact in latest if isinstance(fact, QuotesConflated))
+        assert told == len(quotes) - len(gone_on)
+        superseded += told
+    assert superseded > 1_000 or campaign.played < 12
+
+
+async def test_nothing_is_conflated_in_reads_that_are_not_long(campaign: Campaign) -> None:
+    for rng in campaign.cases(6):
+        data = market_rows(rng)
+        size = rng.randrange(20_000, BEHIND_FROM_BYTES)
+        every, latest = two_lines([data[start : start + size] for start in range(0, len(data), size)])
+        assert latest == every

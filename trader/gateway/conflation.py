@@ -3,9 +3,9 @@
 Rules: a read of the socket that is this long says that its bytes came while the service was busy with what came
 before. Then a quote waits until its read ends, and one of the same instrument that comes meanwhile takes its place
 and is counted. What waits leaves in the order in which it came, so that what goes on is what would have gone on,
-with gaps. Before any message that is not a tick everything that waits leaves: no fact of an order overtakes a quote
-that came before it. Prints of trades do overtake waiting quotes; they are the market's, not ours, and everything of
-one read has one time.
+with gaps. Before any message that is not a tick everything that waits leaves, so that it stands where it would have
+among the facts of orders. Prints of trades do overtake waiting quotes; they are the market's, not ours, and everything
+of one read has one time.
 """
 
 from collections.abc import Callable

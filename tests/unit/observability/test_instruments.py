@@ -30,6 +30,7 @@ from trader.events import (
     OrderOutcome,
     OrderSendFailed,
     OrderSent,
+    QuotesConflated,
     ReloadFinished,
     RiskRule,
     TimerElapsed,
@@ -121,6 +122,15 @@ def test_an_order_that_the_trading_state_forbids_is_counted(
     instruments.observe(make_fact(TradingStateChanged, new=state))
     instruments.observe(make_fact(OrderIntended, approved=approved))
     assert value("trader_orders_while_halted_total") == forbidden
+
+
+def test_quotes_that_were_conflated_are_counted_one_by_one(
+    instruments: Instruments, make_fact: MakeFact, value: Callable[..., float | None]
+) -> None:
+    assert value("trader_market_data_quotes_conflated_total") == 0
+    for superseded in (400, 7):
+        instruments.observe(make_fact(QuotesConflated, superseded=superseded))
+    assert value("trader_market_data_quotes_conflated_total") == 407
 
 
 def test_a_final_order_is_counted_with_whether_it_was_eligible(

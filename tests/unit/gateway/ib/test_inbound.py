@@ -17,9 +17,12 @@ from trader.events import (
     OpenOrderReceived,
     OrderStatusReceived,
     PositionReceived,
+    QuoteReceived,
+    QuotesConflated,
     RequestKind,
 )
 from trader.gateway.batch_clock import BatchClock
+from trader.gateway.conflation import BEHIND_FROM_BYTES
 from trader.gateway.ib.inbound import Inbound
 from trader.gateway.instruments import InstrumentIndex
 from trader.gateway.quotes import QuoteStream
@@ -298,3 +301,23 @@ def test_kinds_that_are_none_share_one_name(bench: Bench, kind: str) -> None:
 def test_a_server_time_that_is_none_is_no_heartbeat(bench: Bench, seconds: str) -> None:
     (failed,) = bench.feed(["49", "1", seconds])
     assert isinstance(failed, DecodeFailed)
+
+
+def quote_ticks(bid: str, ask: str) -> list[list[str]]:
+    return [["1", "6", "7", "1", bid, "100", "0"], ["1", "6", "7", "2", ask, "100", "0"]]
+
+
+def test_no_fact_of_an_order_overtakes_a_quote_that_came_before_it_while_quotes_are_conflated(bench: Bench) -> None:
+    bench.inbound._quotes.add(7, "AAPL", quotes=True)
+    before, between, after = (
+        [tick for cents in part for tick in quote_ticks(f"10.{cents}", f"10.{cents + 9}")]
+        for part in ((10, 11, 12), (20, 21), (30,))
+    )
+    bench.inbound.batch_began(BEHIND_FROM_BYTES)
+    for fields in (*before, status(), *between, ["99999"], *after, execution()):
+        bench.inbound.message(list(fields))
+    bench.inbound.batch_ended()
+    said = [fact.quote.bid if isinstance(fact, QuoteReceived) else type(fact) for fact in bench.facts]
+    # A row leaves when the next one begins or the read ends; so one row of each part comes after what follows it.
+    assert said == [10.11, OrderStatusReceived, 10.2, DecodeFailed, 10.21, ExecutionReceived, 10.3, QuotesConflated]
+    assert bench.facts[-1].superseded == 2
