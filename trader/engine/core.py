@@ -13,7 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from trader.clock import Clock
-from trader.contracts import ZERO, Instrument, TradingState
+from trader.contracts import ZERO, Instrument, Quote, TradingState
 from trader.engine.link import Link
 from trader.events import (
     AnyDurableFact,
@@ -118,6 +118,7 @@ class Core:
         self.decided_ns = 0
         self.last_timer_ns: int | None = None
         self.peak_net = ZERO
+        self._marks: dict[str, tuple[Quote | None, Decimal | None]] = {}
 
     def now(self) -> datetime:
         return self.clock.now()
@@ -205,9 +206,19 @@ class Core:
         """Whether *reduce only* would be news: trading is active, or only the budget policy has stopped entries."""
         return self.trading_state is TradingState.ACTIVE or self.held_by_policy
 
+    def mark(self, symbol: str) -> Decimal | None:
+        """The mark of a configured instrument, worked out once for each quote; None where there is no quote yet."""
+        quote = self.market_data.quotes.get(symbol)
+        known = self._marks.get(symbol)
+        if known is not None and known[0] is quote:
+            return known[1]
+        mark = self.market_data.mark(symbol, self.instruments[symbol].tick_size)
+        self._marks[symbol] = quote, mark
+        return mark
+
     def marks(self) -> dict[str, Decimal | None]:
-        """The mark of every configured instrument; None where there is no quote yet."""
-        return {symbol: self.market_data.mark(symbol, i.tick_size) for symbol, i in self.instruments.items()}
+        """The mark of every configured instrument that is held; None where there is no quote yet."""
+        return {symbol: self.mark(symbol) for symbol in self.ledger.positions() if symbol in self.instruments}
 
     def rate(self, currency: str) -> Decimal | None:
         """Base currency for one unit of ``currency``; None when the broker has not said."""
@@ -222,16 +233,19 @@ class Core:
 
     def gross_exposure(self) -> Decimal | None:
         """Σ |value| of positions and of orders that open one, in the base currency; None when not known."""
+        units = {symbol: abs(quantity) for symbol, quantity in self.ledger.positions().items()}
+        for order in self.orders.open():
+            if not _reduces(order.approved):
+                units[order.symbol] = units.get(order.symbol, ZERO) + order.remaining
         total = ZERO
-        for symbol, instrument in self.instruments.items():
-            working = sum((o.remaining for o in self.orders.open_for(symbol) if not _reduces(o.approved)), ZERO)
-            units = abs(self.ledger.position(symbol)) + working
-            if units == 0:
+        for symbol, quantity in units.items():
+            instrument = self.instruments.get(symbol)
+            if instrument is None or quantity == 0:
                 continue
-            mark, rate = self.market_data.mark(symbol, instrument.tick_size), self.rate(instrument.currency)
+            mark, rate = self.mark(symbol), self.rate(instrument.currency)
             if mark is None or rate is None:
                 return None
-            total += units * mark * instrument.multiplier * rate
+            total += quantity * mark * instrument.multiplier * rate
         return total
 
 

@@ -25,6 +25,7 @@ from trader.events import (
     Intent,
     IntentRefused,
     OrderIntended,
+    OrderTerms,
     PlaceOrder,
     QuoteReceived,
     RiskRule,
@@ -279,7 +280,7 @@ def submit(core: Core, step: Step, intent: Intent) -> None:
     """Ask risk; place what it approves, tell what it refuses."""
     terms = intent.terms
     asked_ns = core.clock.monotonic_ns()
-    verdict = risk.check(intent, risk_context(core, terms.symbol))
+    verdict = risk.check(intent, risk_context(core, terms))
     if isinstance(verdict, Approved):
         outcome = DecisionOutcome.EXIT if verdict.reduces else DecisionOutcome.ENTER
         risk_ns = (asked_ns, core.clock.monotonic_ns())
@@ -319,9 +320,12 @@ def place(core: Core, step: Step, approved: Approved, instrument: Instrument, ri
     return order_ref
 
 
-def risk_context(core: Core, symbol: str) -> risk.RiskContext:
-    now = core.now()
+def risk_context(core: Core, terms: OrderTerms) -> risk.RiskContext:
+    """What the rules look at. What only limits orders that open a position is not worked out for one that reduces."""
+    now, symbol = core.now(), terms.symbol
     instrument = core.instruments.get(symbol)
+    position = core.ledger.position(symbol)
+    opens = not risk.reduces(terms.side, terms.quantity, position)
     return risk.RiskContext(
         now=now,
         limits=core.settings.risk,
@@ -330,17 +334,20 @@ def risk_context(core: Core, symbol: str) -> risk.RiskContext:
         session_open=session_of(core, now) is not None,
         entries_allowed=not core.stopping and not closes_within(core, core.settings.session.no_entries_before_close_s),
         instrument=instrument,
-        position=core.ledger.position(symbol),
+        position=position,
         open_orders=core.orders.open(),
         orders_last_minute=orders_last_minute(core),
         quote=core.market_data.quotes.get(symbol),
         quote_stale=core.market_data.is_stale(symbol, now),
         rate=core.rate(instrument.currency) if instrument else None,
-        gross_exposure=core.gross_exposure(),
-        session_net_pnl=core.session_net(),
+        gross_exposure=core.gross_exposure() if opens else None,
+        session_net_pnl=core.session_net() if opens else None,
     )
 
 
 def orders_last_minute(core: Core) -> int:
-    minute_ago_ns = core.clock.monotonic_ns() - 60 * NANOSECONDS_PER_SECOND
-    return sum(1 for at_ns in core.recent_orders_ns if at_ns > minute_ago_ns)
+    """How many orders were intended within a minute; forgets those before."""
+    recent, minute_ago_ns = core.recent_orders_ns, core.clock.monotonic_ns() - 60 * NANOSECONDS_PER_SECOND
+    while recent and recent[0] <= minute_ago_ns:
+        recent.popleft()
+    return len(recent)

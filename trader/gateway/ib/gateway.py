@@ -33,7 +33,6 @@ from trader.events import (
 )
 from trader.gateway.batch_clock import BatchClock
 from trader.gateway.ib.session import Session
-from trader.gateway.ib.shapes import contract_of, order_of
 from trader.gateway.instruments import InstrumentIndex
 from trader.gateway.link import Link, LinkEvent, LinkFailure
 from trader.gateway.pacer import Message, Pacer, Priority
@@ -278,11 +277,8 @@ class IbGateway:
             if session is None or not session.wire.connected:
                 drop(NOT_CONNECTED)
                 return
-            terms = command.approved.intent.terms
-            contract = contract_of(self._qualified(command.instrument))
-            session.wire.encoder.placeOrder(
-                command.order_id, contract, order_of(terms, command.order_ref, session.account)
-            )
+            instrument, terms = self._qualified(command.instrument), command.approved.intent.terms
+            session.wire.write(session.orders.place(command.order_id, instrument, terms, command.order_ref))
             sent_ns = self._clock.monotonic_ns()
             self._deliver(
                 OrderSent(at=self._clock.now(), order_ref=command.order_ref, order_id=command.order_id, sent_ns=sent_ns)

@@ -41,6 +41,7 @@ from trader.gateway.accounts import check_kind, choose_account
 from trader.gateway.batch_clock import BatchClock
 from trader.gateway.ib.inbound import Inbound
 from trader.gateway.ib.market_data import MarketData
+from trader.gateway.ib.order_messages import OrderMessages
 from trader.gateway.ib.shapes import candidate, contract_of
 from trader.gateway.ib.simulated_time import SimulatedTime
 from trader.gateway.ib.wire import Greeting, Wire
@@ -73,6 +74,7 @@ class Session:
         gateway = settings.gateway
         self.wire = Wire(client_id, self, timers)
         self.account = ""
+        self.orders: OrderMessages
         self._settings = settings
         self._client_id = client_id
         self._index = index
@@ -121,6 +123,7 @@ class Session:
         self._inbound.account = self.account
         self._inbound.zone = greeting.zone
         self._inbound.begin_session(greeting.server_version)
+        self.orders = OrderMessages(greeting.server_version, self.account)
         return greeting
 
     async def start(self, greeting: Greeting, *, qualify: bool, on_started: Callable[[], object]) -> None:

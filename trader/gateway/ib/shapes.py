@@ -27,7 +27,7 @@ def contract_of(instrument: Instrument) -> Contract:
         conId=instrument.con_id,
         symbol=(instrument.ib_symbol or instrument.symbol) if known else "",
         lastTradeDateOrContractMonth=instrument.expiry if known else "",
-        multiplier=_plain(instrument.multiplier) if instrument.security_type is SecurityType.FUTURE else "",
+        multiplier=plain(instrument.multiplier) if instrument.security_type is SecurityType.FUTURE else "",
         exchange=instrument.exchange,
         primaryExchange=instrument.primary_exchange,
         currency=instrument.currency if known else "",
@@ -44,11 +44,11 @@ def order_of(terms: OrderTerms, order_ref: str, account: str) -> Order:
         account=account,
         outsideRth=terms.outside_rth,
     )
-    order.totalQuantity = _plain(terms.quantity)  # type: ignore[assignment]
+    order.totalQuantity = plain(terms.quantity)  # type: ignore[assignment]
     if terms.limit_price is not None:
-        order.lmtPrice = _plain(terms.limit_price)  # type: ignore[assignment]
+        order.lmtPrice = plain(terms.limit_price)  # type: ignore[assignment]
     if terms.stop_price is not None:
-        order.auxPrice = _plain(terms.stop_price)  # type: ignore[assignment]
+        order.auxPrice = plain(terms.stop_price)  # type: ignore[assignment]
     return order
 
 
@@ -105,7 +105,8 @@ def candidate(details: ContractDetails) -> str:
     return " ".join(part for part in (*parts, expiry, f"(conId {contract.conId})") if part)
 
 
-def _plain(value: Decimal) -> str:
+def plain(value: Decimal) -> str:
+    """A number as it stands on the wire: digits, without an exponent."""
     return format(value, "f")
 
 
