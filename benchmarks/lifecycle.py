@@ -48,7 +48,7 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FULL: Final = Effort(rounds=10, imports=15, load_s=60.0, sessions=7, session_s=23_400.0, quotes_per_s=5.0)
-QUICK: Final = Effort(rounds=1, imports=1, load_s=2.0, sessions=4, session_s=60.0, quotes_per_s=10.0)
+QUICK: Final = Effort(rounds=1, imports=1, load_s=2.0, sessions=5, session_s=60.0, quotes_per_s=10.0)
 
 
 def measure(options: Options) -> tuple[Sequence[Table], Sequence[Goal]]:

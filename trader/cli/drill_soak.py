@@ -30,7 +30,7 @@ GROWERS_SHOWN: Final = 15
 SESSIONS_A_YEAR: Final = 252
 MIB: Final = 2**20
 
-SessionsOption = Annotated[int, typer.Option(min=4, max=100, help="Sessions to trade; the first two do not count.")]
+SessionsOption = Annotated[int, typer.Option(min=5, max=100, help="Sessions to trade; the first three do not count.")]
 QuotesOption = Annotated[float, typer.Option("--quotes-per-s", min=1, max=5_000, help="Quotes in a market second.")]
 TurnOption = Annotated[float, typer.Option("--turn-s", min=5, help="For so many market seconds a position is held.")]
 LengthOption = Annotated[float, typer.Option("--session-s", min=60, max=23_400, help="Part of a session to play.")]
@@ -39,7 +39,7 @@ FolderOption = Annotated[Path | None, typer.Option("--folder", help="Keep journa
 
 
 def soak(
-    sessions: SessionsOption = 5,
+    sessions: SessionsOption = 8,
     quotes_per_s: QuotesOption = 40.0,
     turn_s: TurnOption = 60.0,
     session_s: LengthOption = 23_400.0,
@@ -48,7 +48,7 @@ def soak(
     folder: FolderOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Trade a week at full load on virtual time, with everything that watches it, and see whether anything grows."""
+    """Trade sessions at full load on virtual time, with everything that watches, and see whether anything grows."""
     from trader.drills.soak import SoakOptions, play_soak
     from trader.journal import JournalError
 
