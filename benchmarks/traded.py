@@ -18,12 +18,12 @@ from observability.catalogue import market_data, orders, risk
 from observability.collectors import BuildInfo
 from observability.stack import build
 from trader.clock import ManualClock, SystemClock
-from trader.drills.soak import SoakOptions, play_soak
+from trader.drills.soak import WARM_UP, SoakOptions, play_soak
 from trader.events import AnyFact
 from trader.settings import Settings
 from trader.snapshot import PnlView, Snapshot
 
-SESSIONS: Final = 4
+SESSIONS: Final = WARM_UP + 2
 """The fewest that the soak plays."""
 QUOTES_PER_S: Final = 10.0
 TURN_S: Final = 15.0

@@ -1,7 +1,7 @@
-"""Renders a registry family by family, giving the event loop its turn in between.
+"""Renders a registry piece by piece, giving the event loop its turn in between.
 
-Rules: no stretch of work is longer than one family, about ``SLICE_NS`` for the others together; what a scrape
-costs in all does not matter, how long it holds the loop does.
+Rules: a piece is a few samples of one family; no stretch of work is longer than ``SLICE_NS`` and one more piece, or
+what a collector needs for its next family. What a scrape costs in all does not matter, how long it holds the loop does.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from trader.clock import Clock
 
 SLICE_NS = 100_000
+PIECE_SAMPLES = 16
 EOF_LINE = b"# EOF\n"
 OPENMETRICS = "application/openmetrics-text"
 
@@ -35,11 +36,22 @@ def encoded(registry: CollectorRegistry, accept: str) -> tuple[Iterator[bytes], 
 
     def pieces() -> Iterator[bytes]:
         for family in registry.collect():
-            yield encode(_OneFamily(family)).removesuffix(EOF_LINE)
+            samples = family.samples
+            for begin in range(0, len(samples) or 1, PIECE_SAMPLES):
+                family.samples = samples[begin : begin + PIECE_SAMPLES]
+                piece = encode(_OneFamily(family)).removesuffix(EOF_LINE)
+                yield _without_heading(piece) if begin else piece
         if content_type.startswith(OPENMETRICS):
             yield EOF_LINE
 
     return pieces(), content_type
+
+
+def _without_heading(piece: bytes) -> bytes:
+    """What goes on with a family that has been named before."""
+    while piece.startswith(b"#"):
+        piece = piece.partition(b"\n")[2]
+    return piece
 
 
 async def render(registry: CollectorRegistry, accept: str, clock: Clock) -> tuple[bytes, str]:
