@@ -75,7 +75,10 @@ class TradingLoop:
 
     def take(self, step: Step) -> None:
         """Journal, send, tell."""
-        durable, problem = step.durable(), self.journal.problem
+        problem = self.journal.problem
+        if not step.facts and not step.commands and not problem:
+            return  # nearly every quote: nothing is to be done
+        durable = step.durable()
         if durable or problem:
             started_ns = self._clock.monotonic_ns()
             self.journal.append(durable)

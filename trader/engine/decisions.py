@@ -71,24 +71,25 @@ def on_schedule(core: Core, step: Step, event: ScheduleFired) -> None:
         return
     core.decided_ns = event.monotonic_ns
     strategy, view = core.strategy, _view(core, event.at, session)
-    targets = _ask(core, step, "", lambda: strategy.on_schedule(view))
+    targets = _ask(core, step, "", strategy.on_schedule, view)
     if targets is not None:
         _take_targets(core, step, targets)
 
 
 def _decide(core: Core, step: Step, event: QuoteReceived, session: Session) -> None:
     quote, strategy = event.quote, core.strategy
-    view = _view(core, quote.at, session)
-    targets = _ask(core, step, quote.symbol, lambda: strategy.on_quote(quote, view))
+    targets = _ask(core, step, quote.symbol, strategy.on_quote, quote, _view(core, quote.at, session))
     if targets is not None and not _take_targets(core, step, targets):
-        core.statistics.hold(core.strategy.name, _since_tick_s(core))
+        core.statistics.hold(strategy.name, _since_tick_s(core))
 
 
-def _ask(core: Core, step: Step, symbol: str, decide: Callable[[], Iterable[Target]]) -> tuple[Target, ...] | None:
+def _ask(
+    core: Core, step: Step, symbol: str, decide: Callable[..., Iterable[Target]], *about: object
+) -> tuple[Target, ...] | None:
     """What the strategy answers; None when it raised or took too long, and is suspended."""
     began_ns = core.clock.monotonic_ns()
     try:
-        targets = tuple(decide())
+        targets = tuple(decide(*about))
     except Exception as error:  # noqa: BLE001 - a strategy is foreign code: whatever it raises suspends it
         suspend_strategy(core, step, symbol, repr(error))
         return None

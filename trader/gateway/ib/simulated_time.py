@@ -24,6 +24,7 @@ class SimulatedTime:
         self._clock = clock if follow and isinstance(clock, AnchoredClock) else None
         self._moment: datetime | None = None
         self._speed = 1.0
+        self._told = False
 
     def take(self, tag: str, value: str) -> None:
         """Note an account value; ValueError when it is a time or a speed that makes no sense."""
@@ -33,18 +34,20 @@ class SimulatedTime:
             require_aware(moment)
             if moment.year not in YEARS:
                 raise ValueError(f"a clock cannot be set to {value}")
-            self._moment = moment
+            self._moment, self._told = moment, True
         elif tag == SIMULATOR_SPEED:
             self.seen = True
             speed = float(value)
             if not 0 < speed <= SPEED_MAX:
                 raise ValueError(f"a clock cannot run at a speed of {value}")
-            self._speed = speed
+            self._speed, self._told = speed, True
 
     def settle(self) -> None:
         """All values of a batch have been read: let the clock follow them."""
+        if not self._told:
+            return  # nearly always: batches of ticks tell no time
         clock = self._clock
-        told, self._moment = self._moment, None
+        told, self._moment, self._told = self._moment, None, False
         if clock is None or (told is None and not clock.anchored):
             return
         # Values that did not change are not sent again: a gateway whose time begins to run tells its speed alone.
