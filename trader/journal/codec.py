@@ -27,35 +27,36 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-CRC_CHARS = len(',"crc":"00000000"}')
+SEAL_CHARS = len(',"crc":"00000000"}')
 
 
-def _sealed(sequence: int, body: bytes) -> str:
-    return f'{body[:-1].decode()},"crc":"{zlib.crc32(body, sequence & 0xFFFFFFFF):08x}"}}'
+def _seal(sequence: int, body: bytes) -> bytes:
+    """What takes the place of the brace that ends ``body``."""
+    return b',"crc":"%08x"}' % zlib.crc32(body, sequence & 0xFFFFFFFF)
 
 
 def is_sealed(body: str) -> bool:
     """Whether ``body`` says its checksum."""
-    return body[-CRC_CHARS:].startswith(',"crc":"')
+    return body.startswith(',"crc":"', -SEAL_CHARS)
 
 
 def to_row(sequence: int, fact: DurableFact) -> dict[str, Any]:
+    body = _encode(fact)
     return {
         "seq": sequence,
         "at": timestamp(fact.at),
         "kind": type(fact).__name__,
-        "body": _sealed(sequence, _encode(fact)),
+        "body": (body[:-1] + _seal(sequence, body)).decode(),
     }
 
 
 def from_row(sequence: int, body: str, where: str) -> AnyDurableFact:
     """The fact in a row; raises JournalDamaged with its sequence number."""
     try:
-        if is_sealed(body):
-            bare = f"{body[:-CRC_CHARS]}}}"
-            if _sealed(sequence, bare.encode()) != body:
-                raise ValueError("it is not what was written: its checksum differs")
-        return _decoder.decode(body)
+        written = bytes(body, "utf-8")  # which refuses what is no text, as a damaged row may hold
+        if is_sealed(body) and _seal(sequence, written[:-SEAL_CHARS] + b"}") != written[-SEAL_CHARS:]:
+            raise ValueError("it is not what was written: its checksum differs")
+        return _decoder.decode(written)
     except (msgspec.DecodeError, ValueError, TypeError) as error:
         raise JournalDamaged(
             f"fact {sequence} of {where} cannot be understood ({error}); type: trader journal verify",

@@ -7,6 +7,7 @@ Reading goes in pages with no transaction in between, so a reader never holds th
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -87,9 +88,10 @@ class DatabaseReader(JournalReader):
             f"fact {sequence} of {self._backend.where} is missing; type: trader journal verify", sequence
         )
 
-    def _page(self, query: Select[tuple[int, str]]) -> Sequence[tuple[int, str]]:
+    def _page(self, query: Select[tuple[int, str]]) -> Sequence[Any]:
+        """Rows of a number and a body each."""
         try:
-            rows = [(row.seq, row.body) for row in self._connection.execute(query)]
+            rows = self._connection.execute(query).all()
             self._connection.rollback()
         except DBAPIError as error:
             raise self._backend.explain(error) from error
@@ -199,7 +201,10 @@ def require_journal(backend: Backend, connection: Connection) -> Connection:
 
 def require_schema(connection: Connection, backend: Backend, may_be_new: bool) -> None:
     """Raise unless the database holds a journal of this version, or nothing at all."""
-    tables = set(inspect(connection).get_table_names())
+    try:
+        tables = set(inspect(connection).get_table_names())
+    except UnicodeDecodeError as error:  # raised by sqlite3 in place of its own, which quotes what it cannot read
+        raise JournalDamaged(f"the tables of {backend.where} cannot be read; type: trader journal verify") from error
     connection.rollback()
     if not tables and may_be_new:
         return

@@ -116,6 +116,8 @@ class SqliteBackend:
             verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
         except DBAPIError as error:
             raise self.explain(error) from error
+        except UnicodeDecodeError as error:  # raised by sqlite3 in place of its own, which quotes what it cannot read
+            raise self._damaged("its tables cannot be read") from error
         if verdict != "ok":
             raise self._damaged(str(verdict).splitlines()[0])
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.tools.journals import START, Database, halted, intended, reserved
 from trader.clock import ManualClock
 from trader.events import AnyDurableFact
 from trader.journal import Journal, JournalDamaged, JournalError, JournalLocked, JournalReader, JournalTooNew
+from trader.journal.codec import from_row
 from trader.journal.errors import NotAJournal
 from trader.journal.repair import repair
 from trader.journal.verify import Verdict, verify
@@ -146,6 +148,15 @@ def test_the_head_of_each_page_is_guarded_too(copied: Callable[[str], Copy], see
         require_honest(copy, f"byte {place}")
 
 
+def test_a_table_whose_definition_is_no_text_any_more_is_damage(copied: Callable[[str], Copy]) -> None:
+    copy = copied("closed")
+    copy.path.write_bytes(copy.path.read_bytes().replace(b"CREATE TABLE facts", b"CREATE TABL\xcf facts"))
+    assert any("cannot be read" in problem for problem in copy.verify().problems)
+    for opened in (Journal.open, JournalReader.open):
+        with pytest.raises(JournalDamaged, match="cannot be read"):
+            opened(copy.url)
+
+
 def test_a_journal_that_is_cut_off_is_never_called_whole(copied: Callable[[str], Copy]) -> None:
     size = copied("closed").path.stat().st_size
     for end in range(0, size, PAGE_BYTES):
@@ -194,6 +205,12 @@ def test_a_row_that_was_changed_is_found_though_it_reads_well(database: Database
     assert (verdict.ok, verdict.facts) == (False, 1)
     assert "fact 2 of" in verdict.problems[0]
     assert "checksum differs" in verdict.problems[0]
+
+
+@pytest.mark.parametrize("body", [None, 7, 1.5, b"{}", "", "{"])
+def test_a_row_that_holds_no_fact_is_damage_whatever_it_holds(body: Any) -> None:
+    with pytest.raises(JournalDamaged, match="fact 3 of here cannot be understood"):
+        from_row(3, body, "here")
 
 
 @pytest.mark.parametrize(
