@@ -80,6 +80,11 @@ def snapshot(core: Core) -> Snapshot:
     )
 
 
+def net_cumulative(core: Core) -> Decimal | None:
+    """All days' P&L after costs, as in the snapshot, for whoever wants nothing else of it."""
+    return _net(core.ledger.pnl_base(core.marks(), core.link.rates, session=False))
+
+
 def _broker_account(core: Core) -> AccountView:
     value, base = core.link.value, core.settings.base_currency
     return AccountView(

@@ -6,15 +6,18 @@ time: every second while an order is under way, else every fifth, in a silence o
 whole ones, so that sessions open and close when they do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from trader.clock import NANOSECONDS_PER_SECOND, Clock, ManualClock, SystemClock
 from trader.contracts import TradingMode
 from trader.engine import Engine, Step
+from trader.engine.view import net_cumulative
 from trader.events import AnyFact, ScheduleFired, StartReason, TimerElapsed
 from trader.replay import setup
 from trader.replay.result import FACTS_MAX, ReplayError, ReplayResult
@@ -24,7 +27,7 @@ from trader.settings_file import config_hash
 from trader.simulator.contract_book import ContractBook
 from trader.simulator.exchange import Exchange
 from trader.simulator.inprocess import InProcessGateway
-from trader.simulator.model import Report
+from trader.simulator.model import MarketEvent, Report
 from trader.simulator.options import ExchangeOptions
 from trader.simulator.recorded import MarketDataFileError, RecordedMarket
 
@@ -32,6 +35,7 @@ BUSY_STEP: Final = timedelta(seconds=1)
 QUIET_STEP: Final = timedelta(seconds=5)
 SILENT_STEP: Final = timedelta(minutes=1)
 SETTLE_LIMIT: Final = timedelta(minutes=2)
+READ_AHEAD: Final = 1_000
 ONE_DAY_S: Final = 86_400.0
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 RUN_ID: Final = "replay"
@@ -110,7 +114,7 @@ class _Replay:
         exchange.listener = self.gateway.listen
         self._strategy = setup.build_strategy(settings, instruments)
         self.engine = Engine(settings, instruments, self._strategy, calendar, self._clock, RUN_ID)
-        self.sampler = Sampler(self.engine.snapshot, self.gateway.quotes)
+        self.sampler = Sampler(partial(net_cumulative, self.engine.core), self.gateway.quotes)
         self._schedule = setup.schedule(settings, market.start)
         self._next_fire = next(self._schedule, None)
         self._timer_at = market.start
@@ -134,7 +138,7 @@ class _Replay:
         traded = self.gateway.symbols_by_market_key
         apply = self.gateway.apply
         quotes = trades = 0
-        for event in self._market.events():
+        for event in _in_batches(self._market.events()):
             if event.symbol not in traded:
                 continue
             if event.at >= self._timer_at:
@@ -189,6 +193,12 @@ class _Replay:
             )
         for command in step.commands:
             self.gateway.execute(command)
+
+
+def _in_batches(events: Iterator[MarketEvent]) -> Iterator[MarketEvent]:
+    """The same events, read ahead: reading and trading by turns, row by row, takes a tenth longer."""
+    while batch := list(islice(events, READ_AHEAD)):
+        yield from batch
 
 
 def _after(at: datetime, step: timedelta) -> datetime:

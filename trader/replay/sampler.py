@@ -1,6 +1,6 @@
 """What the report draws, sampled on virtual time: net P&L each minute, prices each quarter of one.
 
-Rules: reads the engine's snapshot and the quotes as they were delivered, changes nothing. A silence is
+Rules: reads the engine's net and the quotes as they were delivered, changes nothing. A silence is
 sampled once, not every minute.
 """
 
@@ -15,17 +15,16 @@ from trader.contracts import ZERO, Quote
 from trader.events import AnyFact, CommissionBooked
 from trader.ledger import base_exec_id
 from trader.report.model import EquityPoint, PricePoint
-from trader.snapshot import Snapshot
 
 EQUITY_STEP: Final = timedelta(minutes=1)
 PRICE_STEP: Final = timedelta(seconds=15)
 
 
 class Sampler:
-    """``snapshot`` is the engine's; ``quotes`` is the live mapping of last quotes, by symbol."""
+    """``net`` is all days' P&L, None when it is not known; ``quotes`` is the live mapping of last quotes, by symbol."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot], quotes: Mapping[str, Quote]) -> None:
-        self._snapshot = snapshot
+    def __init__(self, net: Callable[[], Decimal | None], quotes: Mapping[str, Quote]) -> None:
+        self._read_net = net
         self._quotes = quotes
         self._net: list[tuple[datetime, Decimal | None]] = []
         self._prices: dict[str, list[PricePoint]] = {}
@@ -54,7 +53,7 @@ class Sampler:
             self._take_net(at)
 
     def _take_net(self, at: datetime) -> None:
-        self._net.append((at, self._snapshot().pnl_net_cumulative))
+        self._net.append((at, self._read_net()))
 
     def prices(self) -> dict[str, tuple[PricePoint, ...]]:
         return {symbol: tuple(points) for symbol, points in sorted(self._prices.items())}
