@@ -313,7 +313,7 @@ def _positions_equal(witness: Witness, core: Core, subject: Any) -> str:
 
 
 def _nothing_lost(witness: Witness, core: Core, subject: Any) -> str:
-    if witness.opening:
+    if witness.took_positions:
         return ""  # positions were adopted, and with them what made them
     for key, execution in witness.executions.items():
         line = witness.booked.get(key)
@@ -326,7 +326,7 @@ def _nothing_lost(witness: Witness, core: Core, subject: Any) -> str:
 
 
 def _fills_equal(witness: Witness, core: Core, subject: Any) -> str:
-    if witness.opening:
+    if witness.took_positions:
         return ""
     for order in core.orders:
         filled = witness.filled.get(order.order_ref, ZERO)

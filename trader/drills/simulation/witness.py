@@ -30,6 +30,7 @@ from trader.events import (
     OrderIntended,
     PlaceOrder,
     PositionAdopted,
+    PositionLine,
     SignalChanged,
     TradingStateChanged,
     UpstreamLostReceived,
@@ -95,7 +96,8 @@ class Witness:
         self.booked: dict[str, ExecutionLine] = {}
         self.ignored: set[str] = set()
         self.commissions: dict[str, CommissionLine] = {}
-        self.opening: dict[str, Decimal] = {}
+        self._counted: dict[str, Decimal] = {}
+        self.took_positions = False
         self.targets: dict[str, Decimal] = {}
         self.trading_state = TradingState.ACTIVE
         self.adopted = 0
@@ -138,13 +140,13 @@ class Witness:
             case CancelIntended():
                 self.cancels.add(fact.order_ref)
             case FillBooked():
-                self.booked[base_exec_id(fact.line.exec_id)] = fact.line
+                self._count(fact.line)
             case ExecutionIgnored():
                 self.ignored.add(base_exec_id(fact.line.exec_id))
             case CommissionBooked():
                 self.commissions[base_exec_id(fact.line.exec_id)] = fact.line
             case PositionAdopted():
-                self._adopt(fact)
+                self._take(fact.line)
             case SignalChanged():
                 self.targets[fact.symbol] = fact.target
             case TradingStateChanged():
@@ -154,16 +156,22 @@ class Witness:
             case _:
                 pass
 
-    def _adopt(self, fact: PositionAdopted) -> None:
+    def _count(self, line: ExecutionLine) -> None:
+        """An execution counts once, with its last word."""
+        key, symbol = base_exec_id(line.exec_id), line.instrument.symbol
+        before = self.booked.get(key)
+        change = signed(line) - (ZERO if before is None else signed(before))
+        self.booked[key] = line
+        self._counted[symbol] = self.booked_position(symbol) + change
+
+    def _take(self, line: PositionLine) -> None:
         """The broker's position became ours: what was booked before counts no more."""
-        symbol = fact.line.instrument.symbol
-        booked = sum((signed(line) for line in self.booked.values() if line.instrument.symbol == symbol), ZERO)
-        self.opening[symbol] = fact.line.quantity - booked
+        self.took_positions = True
+        self._counted[line.instrument.symbol] = line.quantity
 
     def booked_position(self, symbol: str) -> Decimal:
-        """What the journal's executions come to, each counted once with its last word."""
-        lines = (line for line in self.booked.values() if line.instrument.symbol == symbol)
-        return self.opening.get(symbol, ZERO) + sum((signed(line) for line in lines), ZERO)
+        """What the journal's executions come to, with the positions that were taken over."""
+        return self._counted.get(symbol, ZERO)
 
     # -- what left
 
