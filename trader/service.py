@@ -6,7 +6,6 @@ ends the service with one sentence when it fails.
 """
 
 import asyncio
-import gc
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
@@ -198,7 +197,6 @@ class Service:
     # -- running
 
     async def _trade(self) -> None:
-        _settle_memory()
         gateway = asyncio.create_task(self._gateway.run(), name="gateway")
         beat = asyncio.create_task(self._beat(), name="beat")
         self.running = True
@@ -362,9 +360,3 @@ def _maintenance_finished(request: Request, now: datetime) -> MaintenanceFinishe
 
 def _secret(file: Path | None) -> str | None:
     return None if file is None else read_secret(file)
-
-
-def _settle_memory() -> None:
-    """What the start has made stays, so that full collections, which stop everything, need not go through it."""
-    gc.collect()
-    gc.freeze()
