@@ -35,7 +35,7 @@ def write_history(promtool: Path, data: Path, series: Iterable[Sample], days: fl
         text = data.parent / "history.om"
         with text.open("w") as file:
             for name, item in known:
-                file.write(_samples(name, item, begin_s, end_s, until_s))
+                file.write(samples_text(name, item, begin_s, end_s, until_s))
             file.write("# EOF\n")
         command = [str(promtool), "tsdb", "create-blocks-from", "openmetrics", f"--max-block-duration={BLOCK_HOURS}h"]
         done = subprocess.run(
@@ -57,7 +57,8 @@ def exposed(labels: dict[str, str]) -> str:
     return f"{labels['__name__']}{{{pairs}}}"
 
 
-def _samples(name: str, item: Sample, begin_s: int, end_s: int, until_s: int) -> str:
+def samples_text(name: str, item: Sample, begin_s: int, end_s: int, until_s: int) -> str:
+    """The lines of one series from ``begin_s`` to before ``end_s``; at ``until_s`` it is what it is now."""
     times = range(begin_s, end_s, STEP_S)
     if not item.labels["__name__"].endswith(COUNTING) or item.value == 0:
         return "".join(f"{name} {item.value} {at}\n" for at in times)
