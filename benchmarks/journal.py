@@ -1,9 +1,10 @@
 """The journal: intents a second, what the caller of ``append`` waits, and how long a start takes to read it back.
 
 Rules: every side writes the same order intents, one a commit, in turn in one run, each round to a new database: first
-as fast as it can, then at a steady pace with pauses as long as real ones, in which what works behind the caller gets
-its turn. Temporary files are where ``TMPDIR`` says; a disk that lies about syncing makes all figures of ``power``
-meaningless, so the disk's own sync is measured beside them.
+as fast as it can, then at a steady pace with pauses, in which what works behind the caller gets its turn. All write
+equally many, because a write-ahead log that is still growing syncs more slowly than one that is written over again.
+Temporary files are where ``TMPDIR`` says; a disk that lies about syncing makes all figures of ``power`` meaningless, so
+the disk's own sync is measured beside them.
 """
 
 import os
@@ -28,7 +29,6 @@ from trader.stack.errors import ProgramsMissing
 
 BASELINE: Final = "sqlite3 in line, synced (FULL)"
 DISK: Final = "the disk: 4 KiB appended and synced"
-INTENTS_MAX: Final = 20_000
 NS_PER_S: Final = 1_000_000_000
 NS_PER_US: Final = 1_000
 BLOCK: Final = bytes(4096)
@@ -41,11 +41,12 @@ RATE_NOTE: Final = "One commit an intent, one caller, no pause between them; eac
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How long a round writes without pauses, and then at a pace; how many rounds there are."""
+    """How many intents a round writes without pauses, and then at a pace; each for ``limit_s`` at most."""
 
     rounds: int
-    burst_s: float
-    paced_s: float
+    burst: int
+    paced: int
+    limit_s: float
     pause_s: float = 0.004
 
 
@@ -57,13 +58,13 @@ class Round(msgspec.Struct, frozen=True):
     per_second: float
 
 
-FULL: Final = Pace(rounds=5, burst_s=0.7, paced_s=1.0)
-QUICK: Final = Pace(rounds=1, burst_s=0.15, paced_s=0.1)
+FULL: Final = Pace(rounds=5, burst=1_500, paced=250, limit_s=3.0)
+QUICK: Final = Pace(rounds=1, burst=100, paced=20, limit_s=0.3)
 
 
 def measure(options: Options) -> tuple[Sequence[Table], Sequence[Goal]]:
     pace = QUICK if options.quick else FULL
-    intents = [intent(number) for number in range(1, INTENTS_MAX + 1)]
+    intents = [intent(number) for number in range(1, pace.burst + pace.paced + 1)]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         writers = _sqlite_writers(_Names(folder))
@@ -115,17 +116,17 @@ def _side(writer: Writer, intents: Sequence[OrderIntended], pace: Pace) -> Calla
     def one_round() -> list[Round]:
         with writer() as write:
             began_ns = perf_counter_ns()
-            burst = timed(write, intents, pace.burst_s)
+            burst = timed(write, intents[: pace.burst], pace.limit_s)
             per_second = len(burst) * NS_PER_S / (perf_counter_ns() - began_ns)
-            return [Round(burst, timed(write, intents[len(burst) :], pace.paced_s, pace.pause_s), per_second)]
+            return [Round(burst, timed(write, intents[pace.burst :], pace.limit_s, pace.pause_s), per_second)]
 
     return one_round
 
 
-def timed(write: Write, intents: Sequence[OrderIntended], for_s: float, pause_s: float = 0.0) -> list[float]:
-    """The waits in µs of writing ``intents`` for so long; half of all that there are at most."""
-    waits, end_ns = list[float](), perf_counter_ns() + int(for_s * NS_PER_S)
-    for item in intents[: INTENTS_MAX // 2]:
+def timed(write: Write, intents: Sequence[OrderIntended], limit_s: float, pause_s: float = 0.0) -> list[float]:
+    """The waits in µs of writing ``intents``, or as many of them as the time is enough for."""
+    waits, end_ns = list[float](), perf_counter_ns() + int(limit_s * NS_PER_S)
+    for item in intents:
         began_ns = perf_counter_ns()
         write(item)
         ended_ns = perf_counter_ns()

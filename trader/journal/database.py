@@ -1,11 +1,13 @@
 """A journal in a database, through SQLAlchemy Core on one held connection.
 
-Rules: one INSERT and one COMMIT an ``append``; sequence numbers are counted here, which the one-writer lock
-allows and the primary key guards; a schema that is newer than this version's is refused and left untouched.
-Reading goes in pages with no transaction in between, so a reader never holds the log's checkpoint up.
+Rules: one INSERT and one COMMIT an ``append``, by the driver alone, because an order waits for them; sequence numbers
+are counted here, which the one-writer lock allows and the primary key guards; a schema that is newer than this
+version's is refused and left untouched. Reading goes in pages with no transaction in between, so a reader never holds
+the log's checkpoint up.
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, suppress
 from datetime import datetime
 from typing import Any
 
@@ -108,7 +110,10 @@ class DatabaseJournal(DatabaseReader, Journal):
 
     def __init__(self, backend: Backend, connection: Connection) -> None:
         super().__init__(backend, connection)
-        self._insert = insert(FACTS)
+        dialect = connection.dialect
+        self._insert, self._by_position = str(insert(FACTS).compile(dialect=dialect)), dialect.positional
+        self._driver: Any = connection.connection.driver_connection
+        self._error = dialect.loaded_dbapi.Error
         self._last_sequence = self._query_last_sequence()
 
     @property
@@ -119,31 +124,35 @@ class DatabaseJournal(DatabaseReader, Journal):
         if not facts:
             self._backend.require_disk()
             return
-        if self._connection.invalidated:
-            # It would connect anew, without the lock.
-            raise JournalUnavailable(f"the connection to the journal {self._backend.where} is lost; open it again")
         first = self._last_sequence + 1
-        rows = [to_row(sequence, fact) for sequence, fact in enumerate(facts, start=first)]
+        rows: list[Any] = [to_row(sequence, fact) for sequence, fact in enumerate(facts, start=first)]
+        if self._by_position:
+            rows = [tuple(row.values()) for row in rows]
         self._backend.require_disk()
         try:
-            # One row as a plain dict takes SQLAlchemy's short path, a third faster than a list of one.
             with self._backend.bounded():
-                self._connection.execute(self._insert, rows if len(rows) > 1 else rows[0])
-                self._connection.commit()
-        except DBAPIError as error:
-            self._roll_back()
-            raise self._backend.explain(error) from error
+                self._write(rows)
+        except self._error as error:
+            raise self._backend.explain(DBAPIError(None, None, error)) from error
         self._last_sequence += len(rows)
         self._backend.wrote()
 
+    def _write(self, rows: list[Any]) -> None:
+        """A connection that is lost stays so: the driver does not make another one, which would be without the lock."""
+        try:
+            with closing(self._driver.cursor()) as cursor:
+                if len(rows) == 1:  # psycopg asks the server twice for what may be many
+                    cursor.execute(self._insert, rows[0])
+                else:
+                    cursor.executemany(self._insert, rows)
+            self._driver.commit()
+        except self._error:
+            with suppress(self._error):
+                self._driver.rollback()
+            raise
+
     def require_in_place(self) -> None:
         self._backend.require_in_place()
-
-    def _roll_back(self) -> None:
-        try:
-            self._connection.rollback()
-        except DBAPIError as error:
-            raise self._backend.explain(error) from error
 
 
 def open_journal(

@@ -86,11 +86,11 @@ def test_every_side_has_written_each_intent_once_and_in_order(tmp_path: Path, si
         assert [tuple(row) for row in connection.execute(text(query))] == [(n, "OrderIntended", n) for n in range(1, 6)]
 
 
-def test_a_round_stops_when_its_time_is_over_or_half_of_the_intents_are_written() -> None:
+def test_a_round_ends_when_its_time_is_over_or_all_is_written() -> None:
     wrote: list[DurableFact] = []
     intents = [intent(number) for number in range(1, 11)]
-    assert len(timed(wrote.append, intents, for_s=0.0)) == 1
-    assert len(timed(wrote.append, intents, for_s=3_600.0)) == 10
+    assert len(timed(wrote.append, intents, limit_s=0.0)) == 1
+    assert len(timed(wrote.append, intents, limit_s=3_600.0)) == 10
     assert wrote == [intents[0], *intents]
 
 
