@@ -39,26 +39,32 @@ class MarketDataFileError(Exception):
 
 
 class FileSummary(NamedTuple):
-    """What one file holds: market keys in order of appearance, first and last time, number of rows."""
+    """What one file holds: market keys in order of appearance, first and last time, number of rows; all if kept."""
 
     path: Path
     symbols: tuple[str, ...]
     first: datetime
     last: datetime
     rows: int
+    events: Sequence[MarketEvent] | None = None
 
 
 class RecordedMarket:
     """Replays recorded files in time order.
 
     Files may follow one another (days) or overlap (one file for each contract); rows of equal time keep the
-    order of the paths. Building it reads times and symbols of every file once; ``events`` checks the rest.
+    order of the paths. Building it reads times and symbols of every file once; ``events`` checks the rest. Files
+    with no more than ``keep_rows`` rows together (about 100 bytes each) are checked and kept at once instead.
     """
 
-    def __init__(self, paths: Iterable[str | Path]) -> None:
-        self.files = tuple(summarise(Path(path)) for path in paths)
-        if not self.files:
+    def __init__(self, paths: Iterable[str | Path], keep_rows: int = 0) -> None:
+        files: list[FileSummary] = []
+        for path in paths:
+            files.append(summarise(Path(path), keep_rows))
+            keep_rows -= len(files[-1].events or ())
+        if not files:
             raise ValueError("a recorded market needs at least one file")
+        self.files = tuple(files)
         self.contracts = tuple(dict.fromkeys(chain.from_iterable(item.symbols for item in self.files)))
         self.start = min(item.first for item in self.files)
         self.end = max(item.last for item in self.files)
@@ -67,7 +73,7 @@ class RecordedMarket:
     def events(self) -> Iterator[MarketEvent]:
         in_time = sorted(self.files, key=attrgetter("first"))
         follow = all(before.last <= after.first for before, after in pairwise(in_time))
-        streams = [read_rows(item.path) for item in in_time]
+        streams = [read_rows(item.path) if item.events is None else iter(item.events) for item in in_time]
         if follow:
             return chain.from_iterable(streams)
         return heapq.merge(*streams, key=attrgetter("at"))
@@ -87,8 +93,10 @@ def read_rows(path: str | Path) -> Iterator[MarketEvent]:
         yield parse(line, row)
 
 
-def summarise(path: Path) -> FileSummary:
-    """What a file holds, by its times and symbols only. Raises MarketDataFileError."""
+def summarise(path: Path, keep_rows: int = 0) -> FileSummary:
+    """What a file holds, by its times and symbols only unless it is kept. Raises MarketDataFileError."""
+    parser = _RowParser(path)
+    events: list[MarketEvent] = []
     symbols: dict[str, None] = {}
     first = last = ""
     first_line = last_line = rows = 0
@@ -100,12 +108,14 @@ def summarise(path: Path) -> FileSummary:
             first, first_line = last, last_line
         rows += 1
         symbols[row[1]] = None
+        if rows <= keep_rows:
+            events.append(parser.parse(line, row))
     if not rows:
         raise MarketDataFileError(path, None, "the file has no rows")
     if len(symbols) > _MAX_SYMBOLS:
         raise MarketDataFileError(path, None, f"more than {_MAX_SYMBOLS} symbols")
-    parser = _RowParser(path)
-    return FileSummary(path, tuple(symbols), parser.time(first_line, first), parser.time(last_line, last), rows)
+    starts_at, ends_at = parser.time(first_line, first), parser.time(last_line, last)
+    return FileSummary(path, tuple(symbols), starts_at, ends_at, rows, events if rows <= keep_rows else None)
 
 
 class _RowParser:

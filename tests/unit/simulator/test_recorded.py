@@ -58,6 +58,32 @@ def test_a_market_can_be_read_again(write):
     assert list(market.events()) == list(market.events())
 
 
+@pytest.mark.parametrize(
+    ("keep_rows", "kept"), [(0, []), (2, []), (3, ["a.csv"]), (5, ["a.csv"]), (6, ["a.csv", "b.csv"])]
+)
+def test_files_are_kept_as_long_as_there_is_room_and_make_the_same_market(write, keep_rows, kept):
+    paths = [write(*GOOD, name="a.csv"), write(*GOOD, name="b.csv")]
+    market = RecordedMarket(paths, keep_rows)
+    assert [item.path.name for item in market.files if item.events is not None] == kept
+    read = RecordedMarket(paths)
+    assert (market.contracts, market.start, market.end, market.rows) == (
+        read.contracts,
+        read.start,
+        read.end,
+        read.rows,
+    )
+    assert list(market.events()) == list(market.events()) == list(read.events())
+
+
+def test_a_file_that_is_kept_is_read_once_and_checked_at_once(write):
+    path = write(*GOOD)
+    market = RecordedMarket([path], keep_rows=3)
+    path.unlink()
+    assert len(list(market.events())) == 3
+    with pytest.raises(MarketDataFileError, match="line 3"):
+        RecordedMarket([write(GOOD[0], "2013-10-07T13:30:03Z,SPY,-1,1,2,1,,")], keep_rows=3)
+
+
 def test_columns_may_come_in_any_order_and_others_are_ignored(write):
     path = write(
         "x,SPY,2013-10-07T13:30:00Z,1,2,3,4,5,6", header="note,symbol,time,last_size,last,ask,ask_size,bid,bid_size"
