@@ -68,7 +68,7 @@ def recovery(options: Options) -> tuple[list[Table], list[Goal]]:
         total = figure(what, "s", [item.open_s + item.fold_s for item in found])
         times += [total, figure("— of it opening", "s", [item.open_s for item in found])]
         rates.append(figure(size.what, "facts/s", [facts / item.fold_s for item in found]))
-        goals += [_goal(size, total)] if size.decides else []
+        goals += [_goal(size, total, rates[-1])] if size.decides else []
     tables = [
         Table(title="Rebuilding the state at a start", figures=tuple(times), note=NOTE),
         Table(title="Facts folded a second", figures=tuple(rates)),
@@ -95,12 +95,14 @@ def new_engine() -> Engine:
     return Engine(settings, INSTRUMENTS, strategy, calendar, ManualClock(FIRST_OPEN), "benchmark")
 
 
-def _goal(size: Size, total: Figure) -> Goal:
+def _goal(size: Size, total: Figure, rate: Figure) -> Goal:
     met = total.median < READY_LIMIT_S
     return Goal(
         what=f"state rebuilt at a start ({size.what})",
         limit=f"< {READY_LIMIT_S:g} s",
         measured=f"{total.median:.2f} s",
         met=met,
-        why="" if met else f"{total.median / READY_LIMIT_S:.1f} times the limit: every start reads the whole journal",
+        why=""
+        if met
+        else f"{total.median / READY_LIMIT_S:.1f} times it: every start folds all, {rate.median:,.0f} facts/s",
     )
