@@ -1,9 +1,9 @@
 """What being observed costs of the tick path and of the order path.
 
-Rules: the parts are the service's, in this process. A side has all on, or the observers off (facts are told to
-nobody), or the observers and the engine's own counts and latencies off; sides take turns, hundreds of times. The tick path
-is decoding and deciding, from the bytes of one tick to the end of the read; the order path is all that the socket
-brings for one order, from the marker to the commission. What the log's thread does behind it has a table of its own.
+Rules: the parts are the service's, in this process. A side has all on, or the observers off (facts are told to nobody),
+or the observers and the engine's own counts and latencies off; sides take turns, hundreds of times. The tick path is
+decoding and deciding, from the bytes of one tick to the end of the read; the order path is all that the socket brings
+for one order, from the marker to the commission. What the log's thread does behind it has a table of its own.
 """
 
 import asyncio

@@ -86,7 +86,7 @@ def _goals(ratios: Mapping[str, float]) -> list[Goal]:
 
 def _goal(what: str, ratio: float, least: float) -> Goal:
     met = ratio >= least
-    why = "" if met else f"{least - ratio:.2f} × too little: each quote passes checks, books and the strategy's view"
+    why = "" if met else f"{least - ratio:.2f} × too little: each quote is checked, shown to the strategy and counted"
     return Goal(
         what=f"sustained ticks/s beside bare ib_async, {what}",
         limit=f"≥ {least:g} ×",

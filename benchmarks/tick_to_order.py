@@ -5,12 +5,13 @@ in turn, each in a process of its own. The time begins before the marker tick is
 order has been read from it, both on the gateway's side.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Final, TypeAlias
 
-from benchmarks.options import BenchmarkFailed, Options
+from benchmarks.options import Options
 from benchmarks.report import Figure, Goal, Table, figure, shown
 from benchmarks.turns import in_turns
 from benchmarks.wire.clients import SERVICE, Client, Running, bare_clients, processors, service
@@ -81,25 +82,33 @@ def _table(rate: int, figures: Sequence[Figure], symbols: int, notes: Sequence[s
 
 
 def _goals(figures: Sequence[Figure]) -> list[Goal]:
-    ours = next((one for one in figures if one.what == SERVICE), None)
-    if ours is None or ours.ratio is None:
-        raise BenchmarkFailed("the service was not measured")
-    p99_us = _compared(ours)
+    by_name = {one.what: one for one in figures}
+    ours, baseline = by_name[SERVICE], by_name[BASELINE]
+    ratio, p99_us = ours.ratio or math.inf, _compared(ours)
+    statistic = "median" if ours.p99 is None or baseline.p99 is None else "p99"
     return [
         Goal(
-            what=f"tick to order at {RATES[-1]:,} ticks/s, p99 beside bare ib_async",
+            what=f"tick to order at {RATES[-1]:,} ticks/s, {statistic} beside bare ib_async",
             limit=f"≤ {RATIO_MAX:g} ×",
-            measured=f"{ours.ratio:.2f} ×",
-            met=ours.ratio <= RATIO_MAX,
-            why=""
-            if ours.ratio <= RATIO_MAX
-            else "decision, risk, journal and books are on the way; ib_async has none",
+            measured=f"{ratio:.2f} ×",
+            met=ratio <= RATIO_MAX,
+            why="" if ratio <= RATIO_MAX else _why_slower(ours, baseline),
         ),
         Goal(
-            what=f"tick to order at {RATES[-1]:,} ticks/s, p99",
+            what=f"tick to order at {RATES[-1]:,} ticks/s, {statistic}",
             limit=f"< {P99_MAX_US:g} µs on a quiet machine",
             measured=f"{shown(p99_us)} µs",
             met=p99_us < P99_MAX_US,
-            why="" if p99_us < P99_MAX_US else f"{shown(p99_us - P99_MAX_US)} µs too much; see the machine's load",
+            why=""
+            if p99_us < P99_MAX_US
+            else f"{shown(p99_us - P99_MAX_US)} µs too much, of {_why_slower(ours, baseline)}",
         ),
     ]
+
+
+def _why_slower(ours: Figure, baseline: Figure) -> str:
+    more_us, median_us = _compared(ours) - _compared(baseline), ours.median - baseline.median
+    return (
+        f"{shown(more_us)} µs more ({shown(median_us)} µs in the median) for the decision, all rules of risk, "
+        "and the intent in the journal before the order leaves; the handler beside it does none of these"
+    )
