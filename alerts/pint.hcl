@@ -18,6 +18,7 @@ check "rule/dependency" {
     "trader:session_(open|elapsed_seconds_total)",
     "slo:session_elapsed_seconds_total",
     "slo:slice_(measured|bad)_seconds",
+    "slo:events_total",
     "slo:error_ratio:(1h|30d)",
     "slo:good_ratio_upper:30d",
     "slo:bad:1d",

@@ -92,13 +92,10 @@ def in_session(spec: Spec, expr: str) -> str:
     return f"{expr}\nand on () ({session_open(spec)} == 1)"
 
 
-def increased(spec: Spec, chosen: Sequence[Selector], window: str) -> str:
-    """How many events ``chosen`` counted in ``window``, over all of them, as a whole number for each target.
-
-    Metrics with different labels are put side by side with ``or``, so one that is missing does not hide the others.
-    """
-    parts = "\n  or ".join(f"increase({selector}[{window}])" for selector in chosen)
-    return f"round(sum by ({target_labels(spec)}) (\n  {parts}\n))"
+def increased(spec: Spec, slo: str, kind: str, window: str) -> str:
+    """How many events of ``kind`` the SLO counted in ``window``, as a whole number for each target."""
+    events = f'slo:events_total{{slo="{slo}",kind="{kind}"}}'
+    return f"round(sum by ({target_labels(spec)}) (increase({events}[{window}])))"
 
 
 def bucket(histogram: str, threshold_s: float) -> Selector:

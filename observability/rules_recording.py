@@ -48,7 +48,8 @@ def recording_groups(spec: Spec) -> Iterator[RuleGroup]:
     short = [window for window in windows if window.seconds < LONG_WINDOW_S]
     long = [window for window in windows if window.seconds >= LONG_WINDOW_S]
     yield RuleGroup("slo_slices", quick, [*_slices(spec)])
-    yield RuleGroup("slo_windows", quick, [rule for window in short for rule in _window(spec, window)])
+    in_short = [rule for window in short for rule in _window(spec, window)]
+    yield RuleGroup("slo_windows", quick, [*_events(spec), *in_short])
     lasting = [rule for name, slo in spec.slos.items() if isinstance(slo, Pnl) for rule in _pnl(spec, name, slo)]
     yield RuleGroup("slo_long_windows", slow, [*(rule for window in long for rule in _window(spec, window)), *lasting])
     yield RuleGroup("slo_budgets", quick, [*_budgets(spec), *_levels(spec)])
@@ -132,6 +133,36 @@ def _inputs(spec: Spec, slo: AnySlo) -> tuple[str, ...]:
 # -- windows
 
 
+def _events(spec: Spec) -> Iterator[Recording]:
+    """What each SLO counts, one series a metric: windows that read a series of each label set cost many times more.
+
+    Each metric stays a series of its own, because one that is missing for a moment would look like a counter's reset.
+    """
+    for name, slo in spec.slos.items():
+        for kind, chosen in _counted(slo).items():
+            for number_of, selector in enumerate(chosen, 1):
+                labels = {"slo": name, "kind": kind, "part": str(number_of)}
+                yield Recording("slo:events_total", by_target(spec, "sum", str(selector)), labels)
+
+
+def _counted(slo: AnySlo) -> dict[str, tuple[Selector, ...]]:
+    """The counters of events by kind: ``bad``, ``good``, ``total``, ``fills``."""
+    match slo:
+        case Events():
+            return {"bad": slo.bad, "total": slo.total}
+        case FewEvents():
+            return {"good": slo.good, "total": slo.total}
+        case Latency() | FewLatency():
+            within = bucket(slo.histogram, slo.threshold_s)
+            return {"good": (within,), "total": (Selector(f"{slo.histogram}_count"),)}
+        case Count():
+            return {"bad": (slo.counter,)}
+        case Pnl():
+            return {"fills": (slo.fills,)}
+        case TimeSlices() | Saturation():
+            return {}
+
+
 def _window(spec: Spec, window: Duration) -> Iterator[Recording]:
     elapsed = f"increase(slo:session_elapsed_seconds_total[{window}])"
     yield Recording(f"slo:session_seconds:{window}", elapsed)
@@ -172,18 +203,14 @@ def _bad_and_total(spec: Spec, name: str, slo: AnySlo, window: Duration) -> Iter
             yield "bad", _bad_seconds(spec, name, window)
             yield "total", f"clamp_min(slo:session_seconds:{window}, {session_floor_seconds(spec, window)})"
         case Events():
-            yield "bad", increased(spec, slo.bad, window)
-            yield "total", increased(spec, slo.total, window)
-        case FewEvents():
-            total = increased(spec, slo.total, window)
-            yield "bad", f"{total}\n- {increased(spec, slo.good, window)}"
-            yield "total", total
-        case Latency() | FewLatency():
-            total = increased(spec, (Selector(f"{slo.histogram}_count"),), window)
-            yield "bad", f"{total}\n- {increased(spec, (bucket(slo.histogram, slo.threshold_s),), window)}"
-            yield "total", total
+            yield "bad", increased(spec, name, "bad", window)
+            yield "total", increased(spec, name, "total", window)
+        case FewEvents() | Latency() | FewLatency():
+            yield "total", increased(spec, name, "total", window)
+            total = f'slo:total:{window}{{slo="{name}"}}'
+            yield "bad", f"{total}\n- ignoring (slo) {increased(spec, name, 'good', window)}"
         case Count():
-            yield "bad", increased(spec, (slo.counter,), window)
+            yield "bad", increased(spec, name, "bad", window)
         case Saturation() | Pnl():
             return
 
@@ -265,7 +292,7 @@ def _pnl(spec: Spec, name: str, slo: Pnl) -> Iterator[Recording]:
     last = f"last_over_time({slo.cumulative}[{slo.lookback}]"
     now, before = (by_target(spec, "max", f"{last}{offset})", "currency") for offset in ("", f" offset {slo.window}"))
     yield Recording(f"slo:net_pnl_base:{slo.window}", f"{now}\n- {before}", {"slo": name})
-    yield Recording(f"slo:fills:{slo.window}", increased(spec, (slo.fills,), slo.window), {"slo": name})
+    yield Recording(f"slo:fills:{slo.window}", increased(spec, name, "fills", slo.window), {"slo": name})
 
 
 def _met(spec: Spec, name: str, slo: AnySlo) -> str:
