@@ -115,7 +115,8 @@ class Core:
         self.strategy_suspended = ""
         self.stopping = ""
         self.problems: tuple[str, ...] = ("starting",)
-        self.decided_ns = 0
+        # When the cause of the present decision arrived, and when the strategy answered it.
+        self.decided_ns = self.answered_ns = 0
         self.last_timer_ns: int | None = None
         self.peak_net = ZERO
         self._marks: dict[str, tuple[Quote | None, Decimal | None]] = {}

@@ -80,7 +80,7 @@ def _decide(core: Core, step: Step, event: QuoteReceived, session: Session) -> N
     quote, strategy = event.quote, core.strategy
     targets = _ask(core, step, quote.symbol, strategy.on_quote, quote, _view(core, quote.at, session))
     if targets is not None and not _take_targets(core, step, targets):
-        core.statistics.hold(strategy.name, _since_tick_s(core))
+        core.statistics.hold(strategy.name, (core.answered_ns - core.decided_ns) / NANOSECONDS_PER_SECOND)
 
 
 def _ask(
@@ -93,7 +93,8 @@ def _ask(
     except Exception as error:  # noqa: BLE001 - a strategy is foreign code: whatever it raises suspends it
         suspend_strategy(core, step, symbol, repr(error))
         return None
-    took_s = (core.clock.monotonic_ns() - began_ns) / NANOSECONDS_PER_SECOND
+    core.answered_ns = core.clock.monotonic_ns()
+    took_s = (core.answered_ns - began_ns) / NANOSECONDS_PER_SECOND
     limit_s = core.settings.strategy.decision_time_max_s
     if took_s > limit_s:
         problem = f"a decision took {took_s:.2f} s and may take {limit_s:g} s (strategy.decision_time_max_s)"

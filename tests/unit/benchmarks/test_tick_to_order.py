@@ -24,7 +24,13 @@ def test_a_missed_goal_says_by_how_much_and_why():
     ratio, absolute = goals_of([value * 3 for value in SLOW], FAST)
     assert (ratio.met, ratio.measured) == (False, "4.35 ×")
     assert ratio.why.startswith("670 µs more (350 µs in the median) for the decision, all rules of risk")
-    assert absolute.why.startswith("370 µs too much, of 670 µs more")
+    assert absolute.why.startswith("370 µs too much; 670 µs more")
+
+
+def test_a_busy_machine_is_named_when_both_are_slow():
+    ratio, absolute = goals_of([900.0] * 1_000, [950.0] * 1_000)
+    assert (ratio.met, absolute.met) == (True, False)
+    assert absolute.why == "400 µs too much; the handler beside it took no less: the machine was busy"
 
 
 def test_few_samples_are_compared_by_their_medians():
