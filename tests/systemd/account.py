@@ -1,7 +1,7 @@
 """One account of a machine as its operator has it: the plain service or an instance, its panic, its books, its broker.
 
-Rules: nothing here looks into a process; all of it is what systemd, the journal, the command line and the broker's API
-tell. Times are those of the machine's monotonic clock in microseconds, as systemd tells them.
+Rules: nothing here looks into a process; all of it is what systemd, the journal, the control socket, the command line
+and the broker's API tell. Times are those of the machine's monotonic clock in microseconds, as systemd tells them.
 """
 
 import json
@@ -14,6 +14,9 @@ import yaml
 
 from tests.lab.commands import Completed
 from tests.lab.lab import Lab
+from tests.systemd.broker import ask_broker
+from trader.control import ControlClient
+from trader.control_messages import Command, ControlError
 
 HOME: Final = "/home/trader/secure/trader/IBKR_trading"
 HEALTH_CHECK: Final = f"{HOME}/scripts/health_check.sh"
@@ -23,18 +26,6 @@ STRATEGY_FOLDER: Final = "/opt/lab"
 UNIT_STATE: Final = ("ActiveState", "InvocationID", "NRestarts", "MainPID", "Result")
 RAISE: Final = 'read -r uptime _ </proc/uptime; touch -- "$1"; echo "$uptime"'
 MICROSECONDS_PER_SECOND: Final = 1_000_000
-ASK_BROKER: Final = """
-import json, sys
-from ib_async import IB
-ib = IB()
-ib.connect("127.0.0.1", int(sys.argv[1]), clientId=77, timeout=20)
-print(json.dumps({
-    "orders": sorted(trade.order.orderRef for trade in ib.reqAllOpenOrders()),
-    "executed": sorted({fill.execution.orderRef for fill in ib.reqExecutions()}),
-    "positions": {held.contract.symbol: int(held.position) for held in ib.positions() if held.position},
-}))
-ib.disconnect()
-"""
 # At the market without a limit, else an order that rests.
 BUY: Final = """
 import sys
@@ -126,9 +117,16 @@ class Account:
         return dict(yaml.safe_load(self.lab.read(self.config)))
 
     def status(self) -> dict[str, Any]:
-        """What `trader status --json` says; nothing when nobody answers."""
-        done = self.trader("status", "--json", check=False)
-        return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
+        """What the service answers on its control socket, which `trader status` shows; nothing when nobody answers."""
+        socket = self.lab.seen_from_host(self.settings["control"]["socket"])
+        try:
+            return ControlClient(socket).call(Command.STATUS).value(dict[str, Any])
+        except ControlError:
+            return {}
+
+    def typed_status(self) -> dict[str, Any]:
+        """What `trader status --json` says."""
+        return dict(json.loads(self.trader("status", "--json").stdout))
 
     def trading_state(self) -> str:
         return str(self.status().get("trading_state"))
@@ -140,8 +138,8 @@ class Account:
 
     def at_broker(self) -> dict[str, Any]:
         """``orders`` and ``executed`` (references) and ``positions`` by the broker's word, asked as another client."""
-        port = self.settings["gateway"]["port"]
-        return dict(json.loads(self.lab.run([PYTHON, "-c", ASK_BROKER, str(port)]).stdout))
+        told = ask_broker(self.lab, self.settings["gateway"]["port"])
+        return {name: told[name] for name in ("orders", "executed", "positions")}
 
     def is_flat(self) -> bool:
         """Whether no order is open and no position held, by the broker's word."""
@@ -172,7 +170,8 @@ class Account:
     def metric(self, name: str) -> dict[str, float]:
         """The samples of one metric, by their labels as text."""
         port = self.settings["metrics"]["port"]
-        lines = self.lab.run(["curl", "-sf", f"http://127.0.0.1:{port}/metrics"]).stdout.splitlines()
+        lines = (self.lab.get(port, "/metrics") or "").splitlines()
+        assert lines, f"nobody tells metrics at port {port} of {self.lab.name}"
         samples = (line.rpartition(" ") for line in lines if line.startswith((f"{name} ", f"{name}{{")))
         return {label.removeprefix(name): float(value) for label, _, value in samples}
 

@@ -80,7 +80,7 @@ def test_it_trades_on_the_simulated_gateway(trading: TraderUnit, measured: Measu
     measured(
         "first fill after the start", (int(first_fill["__MONOTONIC_TIMESTAMP"]) - trading.run().started_us) / 1e6, "s"
     )
-    activity = trading.status()["activity"]
+    activity = trading.typed_status()["activity"]
     measured("fills", activity["fills"], "")
     assert activity["fills"] >= FILLS_WANTED
     assert activity["orders_submitted"] >= FILLS_WANTED / 2
