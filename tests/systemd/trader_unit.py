@@ -198,3 +198,9 @@ def at(records: Sequence[Mapping[str, Any]], text: str) -> int:
     times = [int(record["__MONOTONIC_TIMESTAMP"]) for record in records if text in str(record["MESSAGE"])]
     assert times, f"the journal has no record with {text!r}"
     return times[-1]
+
+
+def ready_s(trader: TraderUnit, run: Run) -> float:
+    """How long after the start of ``run`` the trader last said that nothing keeps it from trading."""
+    lines = [record for record in trader.said() if '"fact": "ReadinessChanged"' in record["MESSAGE"]]
+    return (at(lines, '"problems": []') - run.started_us) / 1e6
