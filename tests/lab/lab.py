@@ -232,7 +232,7 @@ class Lab:
         entries = self.run(["journalctl", "--no-pager", "--output=json", "--lines=1"]).stdout.splitlines()
         return str(json.loads(entries[-1])["__CURSOR"])
 
-    def wait_until(self, condition: Callable[[], Value], what: str, timeout_s: float = 30.0) -> Value:
+    def wait_until(self, condition: Callable[[], Value], what: str, timeout_s: float = 60.0) -> Value:
         """The first true value of ``condition``; raises TimedOut, which is a failed assertion, naming ``what``."""
         return waiting.wait_until(condition, f"{what} (in {self.name}, {self.release})", timeout_s, POLL_S)
 

@@ -32,7 +32,7 @@ import sys
 from ib_async import IB, LimitOrder, MarketOrder, Stock
 port, limit = int(sys.argv[1]), float(sys.argv[2])
 ib = IB()
-ib.connect("127.0.0.1", port, clientId=78, timeout=20)
+ib.connect("127.0.0.1", port, clientId=78, timeout=60)
 (contract,) = ib.qualifyContracts(Stock("AAPL", "SMART", "USD"))
 order = LimitOrder("BUY", 3, limit) if limit else MarketOrder("BUY", 3)
 order.orderRef = "by hand"
@@ -177,19 +177,19 @@ class Account:
 
     # -- what is waited for
 
-    def await_unit(self, unit: str, state: str, timeout_s: float = 60.0) -> None:
+    def await_unit(self, unit: str, state: str, timeout_s: float = 120.0) -> None:
         self.lab.wait_until(lambda: self.active_state(unit) == state, f"{unit} {state}", timeout_s)
 
-    def await_state(self, state: str, timeout_s: float = 60.0) -> None:
+    def await_state(self, state: str, timeout_s: float = 120.0) -> None:
         """Waits until the running service says that it is in the trading state ``state``."""
         self._await(lambda: self.trading_state() == state, f"{self.service} in state {state}", timeout_s)
 
-    def await_held(self, quantity: int, timeout_s: float = 60.0) -> None:
+    def await_held(self, quantity: int, timeout_s: float = 120.0) -> None:
         """Waits until the service holds ``quantity`` of each of its symbols."""
         wanted = dict.fromkeys(self.settings["instruments"], quantity)
         self._await(lambda: self.held() == wanted, f"{quantity} of each symbol in {self.service}", timeout_s)
 
-    def await_panic_done(self, timeout_s: float = 60.0) -> None:
+    def await_panic_done(self, timeout_s: float = 120.0) -> None:
         """Waits until the running service has flattened, and can be resumed."""
         self._await(lambda: bool(self.status().get("panic_completed")), f"a panic done by {self.service}", timeout_s)
 

@@ -39,7 +39,7 @@ UNLIMITED: Final = "[Unit]\nStartLimitIntervalSec=0\n"
 QUICK_SINCE_254: Final = "RestartSteps=0\nRestartMaxDelaySec=infinity\n"
 NATIVE_DELAYS_SINCE: Final = 254
 
-START_TIMEOUT_S: Final = 60.0
+START_TIMEOUT_S: Final = 120.0
 POLL_S: Final = 0.1
 
 
@@ -123,7 +123,7 @@ class TraderUnit:
     def active_state(self) -> str:
         return self.show("ActiveState")["ActiveState"]
 
-    def await_exit(self, run: Run, timeout_s: float = 30.0) -> Run:
+    def await_exit(self, run: Run, timeout_s: float = START_TIMEOUT_S) -> Run:
         """``run`` once it has ended; it must be observed before the next one begins."""
         seen: list[Run] = []
 
@@ -185,6 +185,11 @@ class TraderUnit:
         """The symbols of the working ``orders`` and the ``positions`` that the broker has, asked as another client."""
         told = ask_broker(self.lab, BROKER_PORT)
         return {"orders": told["working"], "positions": told["positions"]}
+
+
+def waited_for_processor_s(trader: TraderUnit, run: Run) -> float:
+    """How long the main thread of ``run`` has been ready to go on while the processors were busy with others."""
+    return int(trader.lab.read(f"/proc/{run.pid}/schedstat").split()[1]) / 1e9
 
 
 def increase(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
