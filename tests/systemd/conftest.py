@@ -2,7 +2,8 @@
 
 Rules: every test here is marked `systemd` and belongs to one group per module and release, so that with
 `--dist loadgroup` a module's machine is booted once; without it, once per worker. They are collected first (see
-tests/conftest.py), because they take longest. Where the lab cannot run, they are skipped with the reason; with TRADER_LAB=1 they fail instead.
+tests/conftest.py), because they take longest. Where the lab cannot run, they are skipped with the reason; with
+TRADER_LAB=1 they fail instead.
 """
 
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from tests.lab.roots import root_of
 HERE = Path(__file__).resolve().parent
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks and groups the tests of this folder."""
     ours = [item for item in items if item.path.is_relative_to(HERE)]
