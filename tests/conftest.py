@@ -43,8 +43,8 @@ GROUP = re.compile(r"@[\w-]+$")
 TOGETHER = ("tests/e2e/test_maintenance_month.py", "tests/e2e/test_report_sorting.py")
 # What takes longest is begun first, or else the last process works on it alone.
 LONGEST = (
-    "tests/systemd/test_maintenance.py", "tests/systemd/test_panic.py", "tests/systemd/test_restarts.py",
-    "tests/systemd/test_install.py", "tests/systemd/test_instances.py", "tests/systemd/test_upgrade.py",
+    "tests/systemd/test_maintenance.py", "tests/systemd/test_install.py", "tests/systemd/test_upgrade.py",
+    "tests/systemd/test_panic.py", "tests/systemd/test_restarts.py", "tests/systemd/test_instances.py",
     "tests/rules/test_healthy_week.py", "tests/rules/test_mutants.py", "tests/unit/drills/test_soak.py",
     "tests/e2e/test_drills.py", "tests/e2e/test_policy_loop.py", "tests/e2e/test_maintenance_month.py",
     "tests/rules/test_slo_rules.py",
