@@ -41,12 +41,31 @@ DATABASES = itertools.count(1)
 GROUP = re.compile(r"@[\w-]+$")
 # Modules whose tests share what is dear to make, so that they belong to one worker.
 TOGETHER = ("tests/e2e/test_maintenance_month.py", "tests/e2e/test_report_sorting.py")
+# What takes longest is begun first, or else the last process works on it alone.
+LONGEST = (
+    "tests/systemd/test_maintenance.py", "tests/systemd/test_install.py", "tests/systemd/test_upgrade.py",
+    "tests/systemd/test_panic.py", "tests/systemd/test_restarts.py", "tests/systemd/test_instances.py",
+    "tests/rules/test_healthy_week.py", "tests/rules/test_mutants.py", "tests/unit/drills/test_soak.py",
+    "tests/e2e/test_drills.py", "tests/e2e/test_policy_loop.py", "tests/e2e/test_maintenance_month.py",
+    "tests/rules/test_slo_rules.py",
+)  # fmt: skip
 # What a test of the deployment has in its name.
 ON_RELEASE = re.compile(r"\bsystemd-\d+\b")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="seed of the `seed` fixture, to repeat a failed run")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest first, of the tests on machines and of the others."""
+    rank = {module: number for number, module in enumerate(LONGEST)}
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        module = item.nodeid.partition("::")[0]
+        return not module.startswith("tests/systemd/"), rank.get(module, len(rank))
+
+    items.sort(key=place)
 
 
 @pytest.fixture
@@ -140,6 +159,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     if config.getoption("dist") != "loadgroup":
         return None
     from xdist.scheduler import LoadGroupScheduling
+
+    config.option.loadscopereorder = False  # in the order of collection, whatever the number of tests in a group
 
     class OneMachine(LoadGroupScheduling):
         def _split_scope(self, nodeid: str) -> str:

@@ -14,7 +14,7 @@ from trader.simulator.model import MarketEvent
 from trader.simulator.wire import ServerOptions, SimulatedGatewayServer
 
 START = datetime(2013, 10, 7, 14, 0, tzinfo=UTC)
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 def event(symbol: str, bid: Any, ask: Any, size: Any = 1000, last: Any = None, at: datetime = START) -> MarketEvent:

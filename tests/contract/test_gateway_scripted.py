@@ -35,7 +35,7 @@ from trader.gateway.timers import LoopTimers, TimerHandle, Timers
 from trader.settings import Settings
 
 START = datetime(2013, 10, 7, 13, 30, tzinfo=UTC)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 F = TypeVar("F")
 Fields = list[str]
 

@@ -48,7 +48,7 @@ from trader.simulator.market import SyntheticMarket
 from trader.simulator.wire import ServerOptions, SimulatedGatewayServer
 
 START = datetime(2013, 10, 7, 14, 0, tzinfo=UTC)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 F = TypeVar("F")
 
 

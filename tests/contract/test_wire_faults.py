@@ -11,7 +11,7 @@ from trader.simulator.wire import ServerOptions
 from trader.simulator.wire.link import play_link_faults
 
 pytestmark = pytest.mark.e2e
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 def link(kind, duration_s=0.05, **more):

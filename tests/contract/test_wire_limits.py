@@ -13,7 +13,7 @@ from trader.simulator.wire import ServerOptions, SimulatedGatewayServer
 from trader.simulator.wire.codec import frame
 
 pytestmark = pytest.mark.e2e
-WAIT_S = 10.0
+WAIT_S = 60.0
 AAPL = (265598, "AAPL", "STK", "", 0.0, "", "", "SMART", "", "USD", "", "")
 
 

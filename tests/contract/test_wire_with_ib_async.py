@@ -8,7 +8,7 @@ from ib_async import IB, Forex, Future, LimitOrder, MarketOrder, Order, Stock, S
 
 pytestmark = pytest.mark.e2e
 START = datetime(2013, 10, 7, 14, 0, tzinfo=UTC)
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 async def test_a_client_connects_with_every_list_answered(desk):

@@ -32,7 +32,7 @@ from trader.simulator.wire.link import play_link_faults
 from trader.strategy.api import Target
 
 MONDAY: Final = datetime(2013, 10, 7, 14, 0, tzinfo=UTC)
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 60.0
 LENGTH: Final = struct.Struct(">I")
 HELLO: Final = b"API\0"
 # Kinds of frames: what a client sends, and what a gateway does.

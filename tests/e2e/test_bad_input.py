@@ -156,7 +156,7 @@ def test_a_damaged_row_of_the_journal_is_named_and_nothing_is_traded(rig: Any) -
     service = rig.service()
     rig.wait(lambda s: s.positions, "a position")
     service.send_signal(signal.SIGTERM)
-    assert service.wait(30) == 0
+    assert service.wait(60) == 0
     with closing(sqlite3.connect(rig.folder / "state" / "journal.db")) as journal, journal:
         assert journal.execute("update facts set body = 'gone' where seq = 3").rowcount == 1
 

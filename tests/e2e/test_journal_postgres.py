@@ -52,7 +52,7 @@ def turning(rig: Any, postgres_url: str) -> Any:
 
 def readiness(rig: Any) -> str:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{rig.metrics_port}/readyz", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{rig.metrics_port}/readyz", timeout=60) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         with error:
@@ -60,7 +60,7 @@ def readiness(rig: Any) -> str:
 
 
 def metric(rig: Any, name: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{rig.metrics_port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{rig.metrics_port}/metrics", timeout=60) as answer:
         lines = answer.read().decode().splitlines()
     return next(line.split()[1] for line in lines if line.startswith(f"{name} "))
 
@@ -121,10 +121,10 @@ def test_neither_a_start_nor_a_stop_hides_that_the_database_is_dead_and_the_pani
     database.die()
     rig.wait(lambda s: s.journal_problem, "the journal to be missed")
     service.send_signal(signal.SIGTERM)
-    assert service.wait(30) == EXIT_UNUSABLE
+    assert service.wait(60) == EXIT_UNUSABLE
     assert "facts are lost, and the next start asks the broker for what they told" in rig.log().splitlines()[-1]
 
-    assert rig.service().wait(30) == EXIT_UNUSABLE
+    assert rig.service().wait(60) == EXIT_UNUSABLE
     assert "check the server and the URL" in rig.log().splitlines()[-1]
     assert "Traceback" not in rig.log()
 

@@ -50,7 +50,7 @@ def record(rig: Any) -> Path:
         "CASH": 1,
     }
     service.send_signal(signal.SIGTERM)
-    assert service.wait(30) == 0
+    assert service.wait(60) == 0
     (recording,) = (rig.folder / "recordings").iterdir()
     return Path(recording)
 

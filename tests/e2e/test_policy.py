@@ -40,7 +40,7 @@ class Alertmanager:
     def _open(self, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, str]:
         request = urllib.request.Request(f"http://127.0.0.1:{self.rig.metrics_port}{path}", body, headers)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -106,6 +106,6 @@ def test_a_token_that_others_can_read_is_refused_in_one_sentence(rig: Any) -> No
     Alertmanager(rig)
     os.chmod(rig.folder / "policy-token", 0o644)
     service = rig.service()
-    assert service.wait(30) != 0
+    assert service.wait(60) != 0
     assert "others can read it (mode 0644)" in rig.log()
     assert "Traceback" not in rig.log()

@@ -146,7 +146,7 @@ class Loop:
 
 
 def read(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return answer.read()  # type: ignore[no-any-return]
 
 

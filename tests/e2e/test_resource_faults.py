@@ -138,7 +138,7 @@ def confined(rig: Any, eventually: Any) -> Confined:
 
 def page(rig: Any, path: str) -> str:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{rig.metrics_port}/{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{rig.metrics_port}/{path}", timeout=60) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         with error:

@@ -25,16 +25,16 @@ def test_it_trades_serves_metrics_and_stops_cleanly_on_sigterm(rig: Any) -> None
     service = rig.service()
     rig.wait(holds(100), "a position of 100")
 
-    with urllib.request.urlopen(f"http://127.0.0.1:{rig.metrics_port}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{rig.metrics_port}/metrics", timeout=60) as answer:
         metrics = answer.read().decode()
-    with urllib.request.urlopen(f"http://127.0.0.1:{rig.metrics_port}/readyz", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{rig.metrics_port}/readyz", timeout=60) as answer:
         assert answer.status == 200
     assert 'trader_orders_final_total{eligible="true",outcome="filled"} 1.0' in metrics
     assert "trader_ready 1.0" in metrics
     assert rig.command("health").returncode == 0
 
     service.send_signal(signal.SIGTERM)
-    assert service.wait(30) == 0, rig.log()
+    assert service.wait(60) == 0, rig.log()
     last = json.loads(rig.log().splitlines()[-1])
     assert (last["fact"], last["clean"]) == ("ServiceStopped", True)
 
@@ -61,7 +61,7 @@ def test_it_reconnects_when_the_gateway_comes_back(rig: Any) -> None:
     rig.wait(holds(100), "a position of 100")
 
     simulator.send_signal(signal.SIGTERM)
-    simulator.wait(15)
+    simulator.wait(60)
     rig.wait(lambda s: not s.ready and not s.connection.connected, "the loss to be noticed")
     rig.simulator("--state", str(state))
 
@@ -132,7 +132,7 @@ def test_halt_cancels_and_resume_trades_again(rig: Any) -> None:
 
 def stderr_of_failed_start(rig: Any, exit_code: int = 2) -> str:
     process = rig.service()
-    assert process.wait(30) == exit_code, rig.log()
+    assert process.wait(60) == exit_code, rig.log()
     return str(rig.log())
 
 
@@ -176,7 +176,7 @@ def test_a_journal_of_another_mode_is_refused(rig: Any) -> None:
     service = rig.service()
     rig.wait(lambda s: s.ready, "ready")
     service.send_signal(signal.SIGTERM)
-    service.wait(30)
+    service.wait(60)
     rig.configure(mode="paper")
 
     assert "is of mode simulated, the configuration says paper" in stderr_of_failed_start(rig, os.EX_CONFIG)
@@ -222,7 +222,7 @@ def test_every_order_in_the_journal_was_intended_before_it_was_sent(rig: Any) ->
     service = rig.service()
     rig.wait(holds(100), "a position of 100")
     service.send_signal(signal.SIGTERM)
-    service.wait(30)
+    service.wait(60)
 
     with closing(sqlite3.connect(rig.folder / "state" / "journal.db")) as journal:
         kinds = [kind for (kind,) in journal.execute("select kind from facts order by seq")]

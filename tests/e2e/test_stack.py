@@ -33,7 +33,7 @@ ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url + "/-/ready", timeout=5) as answer:
+        with urllib.request.urlopen(url + "/-/ready", timeout=60) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -124,13 +124,13 @@ def test_a_signal_ends_the_stack_and_all_its_programs(started: Any, number: sign
     process, urls = started()
     assert [answers(url) for url in urls[:2]] == [True, True]
     process.send_signal(number)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     assert not any(answers(url) for url in urls)
 
 
 def test_the_duration_ends_the_stack(started: Any) -> None:
     process, urls = started("--duration", "1")
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     assert not any(answers(url) for url in urls)
 
 

@@ -17,7 +17,7 @@ LAZY = {"risk": {"price_collar_ratio": 0.5}, "execution": PATIENT}
 
 def stop(rig: Any, service: Any) -> ServiceStopped:
     service.send_signal(signal.SIGTERM)
-    assert service.wait(30) == 0, rig.log()
+    assert service.wait(60) == 0, rig.log()
     last = rig.facts()[-1]
     assert isinstance(last, ServiceStopped)
     return last

@@ -26,10 +26,10 @@ def test_the_service_sends_one_trace_an_order_that_log_and_metrics_name(
     request = urllib.request.Request(
         f"http://127.0.0.1:{rig.metrics_port}/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         metrics = answer.read().decode()
     service.send_signal(signal.SIGTERM)
-    assert service.wait(30) == 0, rig.log()
+    assert service.wait(60) == 0, rig.log()
 
     assert collector.requests[0][1]["authorization"] == "Bearer collectors-token"
     roots = [span for span in collector.spans if span.name == "order"]

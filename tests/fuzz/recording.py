@@ -30,7 +30,7 @@ from trader.simulator.market import SyntheticMarket
 from trader.simulator.wire import ServerOptions, SimulatedGatewayServer
 
 START = datetime(2013, 10, 7, 14, 0, tzinfo=UTC)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 # Quotes are nearly all that a gateway says: no more than so many messages of a kind.
 OF_A_KIND_MAX = 12
 

@@ -18,7 +18,7 @@ from trader.control import MAX_CONNECTIONS, MAX_REQUEST_BYTES, ControlServer
 from trader.control_messages import Command, Request, Response, unknown_command
 from trader.events import MaintenanceKind, MaintenanceOutcome
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 DESCRIPTORS = Path("/proc/self/fd")
 
 

@@ -15,7 +15,7 @@ from trader.gateway.ib import IbGateway
 from trader.settings import Settings
 
 START = datetime(2013, 10, 7, 13, 30, tzinfo=UTC)
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 EXECUTION = (
     "11", "-1", "5", "265598", "AAPL", "STK", "", "0.0", "", "", "SMART", "USD", "AAPL", "NMS", "good.1.01",
     "20131007 09:31:02 US/Eastern", "DU1", "SMART", "BOT", "7", "69.5", "77", "1", "0", "7", "69.5", "mine", "", "", "",

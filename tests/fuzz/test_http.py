@@ -24,7 +24,7 @@ from trader.clock import ManualClock
 from trader.events import PolicyAlertsReceived
 from trader.settings import PolicySettings
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 TOKEN = "a-token-of-some-length"
 DESCRIPTORS = Path("/proc/self/fd")
 ALERT = {"status": "firing", "labels": {"alertname": "A", "policy": "true", "slo": "x"}, "fingerprint": "f"}

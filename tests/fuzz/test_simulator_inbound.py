@@ -22,7 +22,7 @@ from trader.simulator.market import SyntheticMarket
 from trader.simulator.wire import ServerOptions, SimulatedGatewayServer
 
 START = datetime(2013, 10, 7, 14, 0, tzinfo=UTC)
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 # How long a hostile client that reads hears what it is answered, before it leaves.
 LISTENS_S = 0.005
 HELLO = b"API\0" + framed(b"v100..178")

@@ -15,7 +15,7 @@ from tests.lab.errors import LabError
 from tests.lab.waiting import wait_until
 
 MOUNTED: Final = Path("/sys/fs/cgroup")
-REMOVAL_TIMEOUT_S: Final = 20.0
+REMOVAL_TIMEOUT_S: Final = 60.0
 PREFIX: Final = "trader-lab-"  # nobody else's groups are called so
 REALTIME_US: Final = "200000"
 

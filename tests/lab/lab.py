@@ -9,11 +9,12 @@ Rules: commands run in it as root, in an environment that has nothing of the hos
 with it, unless it is frozen: then it is a layer that others are booted from. To wait, wait for a condition.
 """
 
+import http.client
 import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -25,6 +26,7 @@ from tests.lab.container import Bind, Machine, Started, start
 from tests.lab.errors import LabError
 from tests.lab.folders import lab_folder, locked, remove_tree, used_now
 from tests.lab.host import require
+from tests.lab.network import http_get, run_in_network
 from tests.lab.records import Process, Record, sweep
 from tests.lab.release import RELEASES, Release
 from tests.lab.roots import root_of
@@ -184,6 +186,22 @@ class Lab:
         """The command line that runs ``argv`` in the machine on this process's own terminal."""
         return inside(self.leader_pid, argv, {"TERM": os.environ.get("TERM", "dumb")})
 
+    def get(self, port: int, path: str) -> str | None:
+        """What answers `GET path` on the machine's loopback with 200 says; None when nobody answers so."""
+        try:
+            status, text = http_get(self.leader_pid, port, path)
+        except (OSError, http.client.HTTPException):
+            return None
+        return text if status == http.client.OK else None
+
+    def run_in_network(self, work: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
+        """Runs a coroutine of this process in the machine's network, as a client beside its own programs."""
+        return run_in_network(self.leader_pid, work)
+
+    def seen_from_host(self, path: str) -> Path:
+        """``path`` as this process sees it; none of its parts may be an absolute link, which would lead out."""
+        return Path(f"/proc/{self.leader_pid}/root") / path.lstrip("/")
+
     def systemctl(self, *arguments: str, check: bool = True, timeout_s: float = 120.0) -> Completed:
         return self.run(["systemctl", *arguments], check=check, timeout_s=timeout_s)
 
@@ -214,7 +232,7 @@ class Lab:
         entries = self.run(["journalctl", "--no-pager", "--output=json", "--lines=1"]).stdout.splitlines()
         return str(json.loads(entries[-1])["__CURSOR"])
 
-    def wait_until(self, condition: Callable[[], Value], what: str, timeout_s: float = 30.0) -> Value:
+    def wait_until(self, condition: Callable[[], Value], what: str, timeout_s: float = 60.0) -> Value:
         """The first true value of ``condition``; raises TimedOut, which is a failed assertion, naming ``what``."""
         return waiting.wait_until(condition, f"{what} (in {self.name}, {self.release})", timeout_s, POLL_S)
 

@@ -22,7 +22,7 @@ RUNNING: Final = "running"
 RECORD: Final = "record.json"
 STATE_FIELD: Final = 0  # of /proc/PID/stat, after the name
 START_FIELD: Final = 19
-END_TIMEOUT_S: Final = 20.0
+END_TIMEOUT_S: Final = 60.0
 
 
 @dataclass(frozen=True)

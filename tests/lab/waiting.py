@@ -14,7 +14,7 @@ POLL_S: Final = 0.02
 Value = TypeVar("Value")
 
 
-def wait_until(condition: Callable[[], Value], what: str, timeout_s: float = 30.0, poll_s: float = POLL_S) -> Value:
+def wait_until(condition: Callable[[], Value], what: str, timeout_s: float = 60.0, poll_s: float = POLL_S) -> Value:
     """The first true value of ``condition``, asked every ``poll_s``; raises TimedOut, naming ``what``.
 
     The condition is asked once more after the deadline, so that a slow machine does not lose what has come.

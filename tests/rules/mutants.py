@@ -17,7 +17,8 @@ import promql_parser
 import yaml
 
 from observability.slo import Duration
-from tests.rules.rulebook import Document, Rule, TestGroup, groups_about, judges, read, rules, run_promtool, uses
+from tests.rules.lean import needed
+from tests.rules.rulebook import Document, Rule, TestGroup, groups_about, judges, read, rules, run_promtool
 
 TOKEN = re.compile(
     r"""
@@ -238,7 +239,7 @@ def _write(
     """
     folder.mkdir(parents=True, exist_ok=True)
     seen = [known for known in alert_rules if any(group.judges(known) for group in groups)]
-    recorded = _needed([known.expr for known in seen] + [str(mutant.rule["expr"]) for mutant in alive.values()])
+    recorded = needed([known.expr for known in seen] + [str(mutant.rule["expr"]) for mutant in alive.values()])
     header = groups[0].header
     for file in header["rule_files"]:
         document = _with_mutants((groups[0].file.parent / file).resolve(), rule, seen, alive)
@@ -248,22 +249,6 @@ def _write(
     test = folder / "mutants.test.yml"
     _dump({**header, "rule_files": [Path(file).name for file in header["rule_files"]], "tests": tests}, test)
     return test
-
-
-def _needed(expressions: Sequence[str]) -> set[str]:
-    """What has to be recorded for ``expressions``, and for that."""
-    expr_by_name: dict[str, list[str]] = {}
-    for rule in rules():
-        if not rule.is_alert:
-            expr_by_name.setdefault(rule.name, []).append(rule.expr)
-    found: set[str] = set()
-    ahead = list(expressions)
-    while ahead:
-        for use in uses(ahead.pop()):
-            if use.metric in expr_by_name and use.metric not in found:
-                found.add(use.metric)
-                ahead.extend(expr_by_name[use.metric])
-    return found
 
 
 def _only(group: Document, recorded: set[str]) -> Document | None:

@@ -12,6 +12,7 @@ from observability.catalogue import Kind
 from observability.selectors import METRICS, Matcher, Selector, metric_called, require_alternatives, require_known
 from observability.slo import Saturation, load
 from tests.rules.foreign_metrics import COUNTER, FOREIGN
+from tests.rules.lean import run_unit_tests
 from tests.rules.rulebook import (
     ALERTS,
     Document,
@@ -100,8 +101,8 @@ def test_the_rules_load_without_a_warning() -> None:
 @pytest.mark.parametrize(
     "file", [f for f in unit_test_files() if not f.name.startswith("slo_")], ids=lambda file: file.name
 )
-def test_the_unit_tests_of_the_symptoms_pass(file: Path) -> None:
-    code, output = run_promtool("test", "rules", file)
+def test_the_unit_tests_of_the_symptoms_pass(file: Path, tmp_path: Path) -> None:
+    code, output = run_unit_tests(file, tmp_path)
     assert code == 0, output
 
 

@@ -1,7 +1,7 @@
 """One account of a machine as its operator has it: the plain service or an instance, its panic, its books, its broker.
 
-Rules: nothing here looks into a process; all of it is what systemd, the journal, the command line and the broker's API
-tell. Times are those of the machine's monotonic clock in microseconds, as systemd tells them.
+Rules: nothing here looks into a process; all of it is what systemd, the journal, the control socket, the command line
+and the broker's API tell. Times are those of the machine's monotonic clock in microseconds, as systemd tells them.
 """
 
 import json
@@ -14,6 +14,9 @@ import yaml
 
 from tests.lab.commands import Completed
 from tests.lab.lab import Lab
+from tests.systemd.broker import ask_broker
+from trader.control import ControlClient
+from trader.control_messages import Command, ControlError
 
 HOME: Final = "/home/trader/secure/trader/IBKR_trading"
 HEALTH_CHECK: Final = f"{HOME}/scripts/health_check.sh"
@@ -23,25 +26,13 @@ STRATEGY_FOLDER: Final = "/opt/lab"
 UNIT_STATE: Final = ("ActiveState", "InvocationID", "NRestarts", "MainPID", "Result")
 RAISE: Final = 'read -r uptime _ </proc/uptime; touch -- "$1"; echo "$uptime"'
 MICROSECONDS_PER_SECOND: Final = 1_000_000
-ASK_BROKER: Final = """
-import json, sys
-from ib_async import IB
-ib = IB()
-ib.connect("127.0.0.1", int(sys.argv[1]), clientId=77, timeout=20)
-print(json.dumps({
-    "orders": sorted(trade.order.orderRef for trade in ib.reqAllOpenOrders()),
-    "executed": sorted({fill.execution.orderRef for fill in ib.reqExecutions()}),
-    "positions": {held.contract.symbol: int(held.position) for held in ib.positions() if held.position},
-}))
-ib.disconnect()
-"""
 # At the market without a limit, else an order that rests.
 BUY: Final = """
 import sys
 from ib_async import IB, LimitOrder, MarketOrder, Stock
 port, limit = int(sys.argv[1]), float(sys.argv[2])
 ib = IB()
-ib.connect("127.0.0.1", port, clientId=78, timeout=20)
+ib.connect("127.0.0.1", port, clientId=78, timeout=60)
 (contract,) = ib.qualifyContracts(Stock("AAPL", "SMART", "USD"))
 order = LimitOrder("BUY", 3, limit) if limit else MarketOrder("BUY", 3)
 order.orderRef = "by hand"
@@ -126,9 +117,16 @@ class Account:
         return dict(yaml.safe_load(self.lab.read(self.config)))
 
     def status(self) -> dict[str, Any]:
-        """What `trader status --json` says; nothing when nobody answers."""
-        done = self.trader("status", "--json", check=False)
-        return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
+        """What the service answers on its control socket, which `trader status` shows; nothing when nobody answers."""
+        socket = self.lab.seen_from_host(self.settings["control"]["socket"])
+        try:
+            return ControlClient(socket).call(Command.STATUS).value(dict[str, Any])
+        except ControlError:
+            return {}
+
+    def typed_status(self) -> dict[str, Any]:
+        """What `trader status --json` says."""
+        return dict(json.loads(self.trader("status", "--json").stdout))
 
     def trading_state(self) -> str:
         return str(self.status().get("trading_state"))
@@ -140,8 +138,8 @@ class Account:
 
     def at_broker(self) -> dict[str, Any]:
         """``orders`` and ``executed`` (references) and ``positions`` by the broker's word, asked as another client."""
-        port = self.settings["gateway"]["port"]
-        return dict(json.loads(self.lab.run([PYTHON, "-c", ASK_BROKER, str(port)]).stdout))
+        told = ask_broker(self.lab, self.settings["gateway"]["port"])
+        return {name: told[name] for name in ("orders", "executed", "positions")}
 
     def is_flat(self) -> bool:
         """Whether no order is open and no position held, by the broker's word."""
@@ -172,25 +170,26 @@ class Account:
     def metric(self, name: str) -> dict[str, float]:
         """The samples of one metric, by their labels as text."""
         port = self.settings["metrics"]["port"]
-        lines = self.lab.run(["curl", "-sf", f"http://127.0.0.1:{port}/metrics"]).stdout.splitlines()
+        lines = (self.lab.get(port, "/metrics") or "").splitlines()
+        assert lines, f"nobody tells metrics at port {port} of {self.lab.name}"
         samples = (line.rpartition(" ") for line in lines if line.startswith((f"{name} ", f"{name}{{")))
         return {label.removeprefix(name): float(value) for label, _, value in samples}
 
     # -- what is waited for
 
-    def await_unit(self, unit: str, state: str, timeout_s: float = 60.0) -> None:
+    def await_unit(self, unit: str, state: str, timeout_s: float = 120.0) -> None:
         self.lab.wait_until(lambda: self.active_state(unit) == state, f"{unit} {state}", timeout_s)
 
-    def await_state(self, state: str, timeout_s: float = 60.0) -> None:
+    def await_state(self, state: str, timeout_s: float = 120.0) -> None:
         """Waits until the running service says that it is in the trading state ``state``."""
         self._await(lambda: self.trading_state() == state, f"{self.service} in state {state}", timeout_s)
 
-    def await_held(self, quantity: int, timeout_s: float = 60.0) -> None:
+    def await_held(self, quantity: int, timeout_s: float = 120.0) -> None:
         """Waits until the service holds ``quantity`` of each of its symbols."""
         wanted = dict.fromkeys(self.settings["instruments"], quantity)
         self._await(lambda: self.held() == wanted, f"{quantity} of each symbol in {self.service}", timeout_s)
 
-    def await_panic_done(self, timeout_s: float = 60.0) -> None:
+    def await_panic_done(self, timeout_s: float = 120.0) -> None:
         """Waits until the running service has flattened, and can be resumed."""
         self._await(lambda: bool(self.status().get("panic_completed")), f"a panic done by {self.service}", timeout_s)
 

@@ -1,8 +1,9 @@
 """Machines with a real systemd for the tests of the deployment, each test on both releases.
 
 Rules: every test here is marked `systemd` and belongs to one group per module and release, so that with
-`--dist loadgroup` a module's machine is booted once; without it, once per worker. They are collected first, because
-they take longest. Where the lab cannot run, they are skipped with the reason; with TRADER_LAB=1 they fail instead.
+`--dist loadgroup` a module's machine is booted once; without it, once per worker. They are collected first (see
+tests/conftest.py), because they take longest. Where the lab cannot run, they are skipped with the reason; with
+TRADER_LAB=1 they fail instead.
 """
 
 from collections.abc import Iterator
@@ -22,12 +23,11 @@ HERE = Path(__file__).resolve().parent
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks and groups the tests of this folder, and puts them first."""
+    """Marks and groups the tests of this folder."""
     ours = [item for item in items if item.path.is_relative_to(HERE)]
     for item in ours:
         item.add_marker("systemd")
         item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{_release_of(item)}"))
-    items.sort(key=lambda item: item not in ours)
 
 
 def _release_of(item: pytest.Item) -> str:

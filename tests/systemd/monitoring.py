@@ -7,12 +7,15 @@ Times are Unix times of the machine.
 
 import json
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from tests.lab.container import Bind
 from tests.lab.folders import ROOT
 from tests.lab.lab import Lab
+from tests.lab.network import http_get
 from trader.drills.scale import TimeScale, scaled_rules
 from trader.stack import Programs
 from trader.stack.files import read_yaml, write_yaml
@@ -22,7 +25,8 @@ FACTOR: Final = 60.0  # shipped seconds per second here
 INTERVAL: Final = "1s"
 FOLDER: Final = "/opt/monitoring"
 TEXTFILES: Final = "/var/lib/prometheus/node-exporter"
-API: Final = "http://127.0.0.1:9090/api/v1"
+PORT: Final = 9090
+API: Final = "/api/v1"
 NODE_EXPORTER: Final = (
     f"{FOLDER}/node_exporter", "--web.listen-address=127.0.0.1:9100",
     "--collector.systemd", "--collector.systemd.enable-restarts-metrics", "--collector.systemd.unit-include=ibkr-.+",
@@ -31,7 +35,7 @@ NODE_EXPORTER: Final = (
 PROMETHEUS: Final = (
     f"{FOLDER}/prometheus", f"--config.file={FOLDER}/alerts/prometheus.yml",
     "--storage.tsdb.path=/var/lib/lab-prometheus",
-    "--web.listen-address=127.0.0.1:9090", "--enable-feature=exemplar-storage", "--log.level=warn",
+    f"--web.listen-address=127.0.0.1:{PORT}", "--enable-feature=exemplar-storage", "--log.level=warn",
 )  # fmt: skip
 
 
@@ -70,8 +74,10 @@ class Monitoring:
 
     def query(self, expression: str) -> list[Any]:
         """The series of ``expression``; none while Prometheus does not answer."""
-        asked = ["curl", "-s", "--max-time", "20", "-G", f"{API}/query", "--data-urlencode", f"query={expression}"]
-        said = self.lab.run(asked, check=False).stdout
+        try:
+            _, said = http_get(self.lab.leader_pid, PORT, f"{API}/query?{urlencode({'query': expression})}")
+        except (OSError, HTTPException):
+            return []
         # Before it is ready it answers in words.
         answer = json.loads(said) if said.startswith("{") else {}
         assert answer.get("status", "success") == "success", answer

@@ -25,7 +25,7 @@ CALENDAR: Final = "ibkr-calendar.service"
 TIMER: Final = "ibkr-calendar.timer"
 UNITS: Final = (UNIT, "ibkr-simulator.service", CALENDAR, TIMER, "ibkr-panic.path")
 KILLS: Final = 3
-FIRE_TIMEOUT_S: Final = 60.0
+FIRE_TIMEOUT_S: Final = 120.0
 FAILS: Final = "[Service]\nExecStart=\nExecStart=/opt/ibkr-trading/current/bin/trader no-such-command\n"
 
 

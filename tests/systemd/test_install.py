@@ -18,6 +18,7 @@ from tests.lab.installed import CHECKOUT, INSTALL_TIMEOUT_S, WHEELS
 from tests.lab.lab import Lab
 from tests.systemd.account import HOME, Account
 from tests.systemd.installation import ETC, PREFIX, WITHOUT_SUDO, Sight, doctor, look, one_sentence, run_installer
+from tests.systemd.trader_unit import TraderUnit, ready_s, waited_for_processor_s
 
 Measured = Callable[[str, float, str], None]
 
@@ -29,6 +30,7 @@ COMMANDS: Final = r"^## {heading}\n.*?^```(?:sh)?\n(.*?)^```"
 BY_NETWORK: Final = ("sudo apt ", "git clone ")
 OURS: Final = ("ibkr-simulator.service", "ibkr-trading.service", "ibkr-panic.path", "ibkr-calendar.timer")
 USERS: Final = {"trader", "ibgateway"}
+READY_WITHIN_S: Final = 5.0
 INSTANCE: Final = "second"
 ALONE: Final = 'unshare --mount --propagation private -- /bin/bash -c "$1"'
 # What an uninstall leaves, and nothing else; the system's own files about users change with them.
@@ -116,6 +118,20 @@ def test_it_installs_by_the_commands_that_the_document_shows(bare: Lab, before: 
         assert bare.show(unit, "ActiveState", "UnitFileState") == {"ActiveState": "active", "UnitFileState": "enabled"}
     assert look(bare).users - before.users == USERS
     assert doctor(bare)[0] == 0
+
+
+def test_what_was_installed_runs_and_was_ready_within_five_seconds(bare: Lab, measured: Measured) -> None:
+    trader = TraderUnit(bare)
+    trader.await_ready()
+    assert bare.state() == "running", bare.systemctl("--failed").stdout
+    assert trader.starts() == {"deploy": 1}
+    run = trader.run()
+    able_s = ready_s(trader, run)
+    measured("first start: told systemd that it is ready after", run.start_s, "s")
+    measured("first start: ready to trade after", able_s, "s")
+    within_s = READY_WITHIN_S + waited_for_processor_s(trader, run)
+    assert 0 < run.start_s < within_s
+    assert 0 < able_s < within_s
 
 
 def test_the_commands_of_the_readme_are_the_same_and_show_that_it_works(bare: Lab) -> None:

@@ -92,7 +92,7 @@ def test_each_has_a_port_a_client_id_and_a_socket_of_its_own(host: Host) -> None
     ids = {settings["gateway"][key] for settings in configurations for key in ("client_id", "panic_client_id")}
     assert len(ids) == 2 * len(configurations)
     for account in host.instances:
-        assert account.status()["connection"]["client_id"] == account.settings["gateway"]["client_id"]
+        assert account.typed_status()["connection"]["client_id"] == account.settings["gateway"]["client_id"]
     starts = {account.metric("process_start_time_seconds")[""] for account in host.instances}
     assert len(starts) == len(host.instances)
 

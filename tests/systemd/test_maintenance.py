@@ -51,7 +51,7 @@ NOT_DRILLED: Final = {"alertname": "PanicDrillOverdue"}
 MISSING: Final = {"alertname": "TimerMissing", "name": STOPPED}
 SPOILED: Final = {"alertname": "TaskFailed", "task": "backup"}
 FIRING: Final = (OVERDUE, NO_BACKUP, NOT_DRILLED, MISSING, SPOILED)
-FIRE_TIMEOUT_S: Final = 60.0
+FIRE_TIMEOUT_S: Final = 120.0
 # Most of it is the page drill.
 RUN_TIMEOUT_S: Final = 300.0
 

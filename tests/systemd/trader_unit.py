@@ -1,7 +1,7 @@
 """The installed trader as its operator sees it: its unit, its configuration, its metrics, its journal, its broker.
 
-Rules: nothing here looks into the process; all of it is what systemd, the journal, HTTP and the broker's API tell.
-Times are systemd's own, in microseconds of the monotonic clock.
+Rules: nothing here looks into the process; all of it is what systemd, the journal, HTTP, the control socket and the
+broker's API tell. Times are systemd's own, in microseconds of the monotonic clock.
 """
 
 import json
@@ -14,6 +14,9 @@ import yaml
 
 from tests.lab.lab import Lab
 from tests.lab.waiting import wait_until
+from tests.systemd.broker import ask_broker
+from trader.control import ControlClient
+from trader.control_messages import Command
 
 UNIT: Final = "ibkr-trading.service"
 ALERT_UNIT: Final = f"ibkr-alert@{UNIT}.service"
@@ -21,7 +24,10 @@ SIMULATOR_UNIT: Final = "ibkr-simulator.service"
 BASE: Final = "/home/trader/secure/trader/IBKR_trading"
 CONFIG: Final = f"{BASE}/config/config.yaml"
 PROGRAMS: Final = "/opt/ibkr-trading/current"
-METRICS_URL: Final = "http://127.0.0.1:9464"
+METRICS_PORT: Final = 9464
+METRICS_URL: Final = f"http://127.0.0.1:{METRICS_PORT}"
+BROKER_PORT: Final = 4002
+CONTROL_SOCKET: Final = "/run/ibkr-trading/control.sock"
 ALERT_METRIC: Final = f"/var/lib/prometheus/node-exporter/ibkr-alert-{UNIT}.prom"
 
 STRATEGY_FOLDER: Final = "/opt/lab"
@@ -33,19 +39,8 @@ UNLIMITED: Final = "[Unit]\nStartLimitIntervalSec=0\n"
 QUICK_SINCE_254: Final = "RestartSteps=0\nRestartMaxDelaySec=infinity\n"
 NATIVE_DELAYS_SINCE: Final = 254
 
-START_TIMEOUT_S: Final = 60.0
+START_TIMEOUT_S: Final = 120.0
 POLL_S: Final = 0.1
-ASK_BROKER: Final = """
-import json
-from ib_async import IB
-ib = IB()
-ib.connect("127.0.0.1", 4002, clientId=77, timeout=20)
-print(json.dumps({
-    "orders": [trade.contract.symbol for trade in ib.reqAllOpenOrders()],
-    "positions": {held.contract.symbol: held.position for held in ib.positions()},
-}))
-ib.disconnect()
-"""
 
 
 @dataclass(frozen=True)
@@ -128,7 +123,7 @@ class TraderUnit:
     def active_state(self) -> str:
         return self.show("ActiveState")["ActiveState"]
 
-    def await_exit(self, run: Run, timeout_s: float = 30.0) -> Run:
+    def await_exit(self, run: Run, timeout_s: float = START_TIMEOUT_S) -> Run:
         """``run`` once it has ended; it must be observed before the next one begins."""
         seen: list[Run] = []
 
@@ -156,11 +151,12 @@ class TraderUnit:
         wait_until(self.is_ready, f"/readyz of the trader in {self.lab.name}", timeout_s, POLL_S)
 
     def is_ready(self) -> bool:
-        return self.lab.run(["curl", "-sf", f"{METRICS_URL}/readyz"], check=False).returncode == 0
+        return self.lab.get(METRICS_PORT, "/readyz") is not None
 
     def metrics(self, name: str) -> dict[str, float]:
         """The samples of one metric, by their labels as text: `{reason="crash"}`."""
-        lines = self.lab.run(["curl", "-sf", f"{METRICS_URL}/metrics"]).stdout.splitlines()
+        lines = (self.lab.get(METRICS_PORT, "/metrics") or "").splitlines()
+        assert lines, f"nobody tells the metrics of the trader in {self.lab.name}"
         samples = (line.rpartition(" ") for line in lines if line.startswith((f"{name} ", f"{name}{{")))
         return {label.removeprefix(name): float(value) for label, _, value in samples}
 
@@ -170,6 +166,10 @@ class TraderUnit:
         return {label.split('"')[1]: int(count) for label, count in counted.items() if count}
 
     def status(self) -> dict[str, Any]:
+        """What the trader answers on its control socket, which `trader status` shows."""
+        return ControlClient(self.lab.seen_from_host(CONTROL_SOCKET)).call(Command.STATUS).value(dict[str, Any])
+
+    def typed_status(self) -> dict[str, Any]:
         """What `trader status --json` says."""
         return dict(json.loads(self.lab.run(["trader", "status", "--json"]).stdout))
 
@@ -182,8 +182,14 @@ class TraderUnit:
         return self.lab.journal(None, f"_SYSTEMD_UNIT={ALERT_UNIT}", "PRIORITY=3", after=after)
 
     def at_broker(self) -> dict[str, Any]:
-        """The ``orders`` and ``positions`` that the broker has, asked over its API as another client."""
-        return dict(json.loads(self.lab.run([f"{PROGRAMS}/bin/python", "-c", ASK_BROKER]).stdout))
+        """The symbols of the working ``orders`` and the ``positions`` that the broker has, asked as another client."""
+        told = ask_broker(self.lab, BROKER_PORT)
+        return {"orders": told["working"], "positions": told["positions"]}
+
+
+def waited_for_processor_s(trader: TraderUnit, run: Run) -> float:
+    """How long the main thread of ``run`` has been ready to go on while the processors were busy with others."""
+    return int(trader.lab.read(f"/proc/{run.pid}/schedstat").split()[1]) / 1e9
 
 
 def increase(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
@@ -197,3 +203,9 @@ def at(records: Sequence[Mapping[str, Any]], text: str) -> int:
     times = [int(record["__MONOTONIC_TIMESTAMP"]) for record in records if text in str(record["MESSAGE"])]
     assert times, f"the journal has no record with {text!r}"
     return times[-1]
+
+
+def ready_s(trader: TraderUnit, run: Run) -> float:
+    """How long after the start of ``run`` the trader last said that nothing keeps it from trading."""
+    lines = [record for record in trader.said() if '"fact": "ReadinessChanged"' in record["MESSAGE"]]
+    return (at(lines, '"problems": []') - run.started_us) / 1e6

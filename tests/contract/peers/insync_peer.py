@@ -11,7 +11,7 @@ from ib_insync import IB, LimitOrder, MarketOrder, Stock
 
 def main(port: int) -> dict[str, object]:
     ib = IB()
-    ib.connect("127.0.0.1", port, clientId=11, timeout=10)
+    ib.connect("127.0.0.1", port, clientId=11, timeout=60)
     contract = Stock("AAPL", "SMART", "USD")
     ib.qualifyContracts(contract)
     ticker = ib.reqMktData(contract)
@@ -19,16 +19,16 @@ def main(port: int) -> dict[str, object]:
     quotes = []
     by_tick.updateEvent += lambda t: quotes.extend(t.tickByTicks)
     while not (ticker.hasBidAsk() and quotes):
-        ib.waitOnUpdate(timeout=10)
+        ib.waitOnUpdate(timeout=60)
     trade = ib.placeOrder(contract, MarketOrder("BUY", 100))
     while not (trade.fills and trade.fills[0].commissionReport.execId and ib.positions()):
-        ib.waitOnUpdate(timeout=10)
+        ib.waitOnUpdate(timeout=60)
     resting = ib.placeOrder(contract, LimitOrder("BUY", 10, 1.0))
     while resting.orderStatus.status != "Submitted":
-        ib.waitOnUpdate(timeout=10)
+        ib.waitOnUpdate(timeout=60)
     ib.cancelOrder(resting.order)
     while resting.orderStatus.status != "Cancelled":
-        ib.waitOnUpdate(timeout=10)
+        ib.waitOnUpdate(timeout=60)
     position = ib.positions()[0]
     seen = {
         "version": ib.client.serverVersion(),

@@ -70,7 +70,7 @@ def serve(folder: Path) -> Iterator[Serve]:
     for server in servers:
         asyncio.run_coroutine_threadsafe(server.close(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(60)
     loop.close()
 
 

@@ -64,7 +64,7 @@ def desk(make_snapshot: Make) -> Iterator[Desk]:
         yield made
         asyncio.run_coroutine_threadsafe(made.server.close(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(60)
     loop.close()
 
 

@@ -149,5 +149,5 @@ def test_closing_while_it_is_away_ends_the_search(store: Store, journal: Patient
     search = journal._search
     assert search is not None
     journal.close()
-    search._thread.join(10)
+    search._thread.join(60)
     assert not search._thread.is_alive()

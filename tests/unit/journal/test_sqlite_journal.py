@@ -120,7 +120,7 @@ def test_what_was_appended_is_synced_to_the_disk_right_behind(
     with file.open() as journal:
         synced.clear()
         journal.append([reserved(1)])
-        assert synced.wait(10)
+        assert synced.wait(60)
 
 
 def test_a_sync_that_fails_is_told_by_the_next_append(
@@ -132,7 +132,7 @@ def test_a_sync_that_fails_is_told_by_the_next_append(
     with file.open() as journal:
         monkeypatch.setattr(syncer.os, "fdatasync", fail)
         journal.append([reserved(1)])
-        journal._backend._syncer._thread.join(10)  # type: ignore[attr-defined]
+        journal._backend._syncer._thread.join(60)  # type: ignore[attr-defined]
         with pytest.raises(JournalUnavailable, match="disk under the journal"):
             journal.append([reserved(2)])
 
@@ -152,7 +152,7 @@ def test_the_log_is_copied_into_the_database_while_the_service_writes(
         small = path.stat().st_size
         for number in range(CHECKPOINT_COMMITS):
             journal.append([reserved(number)])
-        assert copied.wait(10)
+        assert copied.wait(60)
         assert path.stat().st_size > small * 2
 
 
@@ -179,7 +179,7 @@ def watched(file: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Patient
 
 def noticed(journal: PatientJournal) -> None:
     """Wait until whatever was done to the file was seen, with nothing written meanwhile."""
-    journal._journal._backend._syncer._thread.join(10)  # type: ignore[attr-defined]
+    journal._journal._backend._syncer._thread.join(60)  # type: ignore[attr-defined]
     journal.append([])
 
 
@@ -223,7 +223,7 @@ def test_a_file_that_is_taken_away_while_it_is_open_is_told_by_the_next_append(
     with file.open(durability) as journal:
         journal.append([reserved(1)])
         take_away(path)
-        journal._backend._syncer._thread.join(10)  # type: ignore[attr-defined]
+        journal._backend._syncer._thread.join(60)  # type: ignore[attr-defined]
         for facts in ([reserved(2)], []):
             with pytest.raises(JournalUnavailable, match=words):
                 journal.append(facts)
@@ -269,7 +269,7 @@ def test_another_file_in_its_place_ends_the_waiting_and_is_not_touched(path: Pat
     noticed(watched)
     search = watched._search
     assert search is not None
-    search._thread.join(10)
+    search._thread.join(60)
     with pytest.raises(JournalReplaced, match=r"another file is in the place .* the last 1 facts are lost"):
         watched.append([reserved(2)])
     watched.close()
@@ -313,5 +313,5 @@ def test_a_journal_behind_a_link_is_looked_after_where_it_is(
     with Database(f"sqlite:///{tmp_path}/link.db").open() as journal:
         synced.clear()
         journal.append([reserved(1)])
-        assert synced.wait(10)
+        assert synced.wait(60)
         journal.append([reserved(2)])

@@ -27,7 +27,10 @@ def python() -> str:
 @pytest.fixture
 def wheels(tmp_path: Path) -> Path:
     """A folder with the wheels of pip, as Python brings it along, and of the product's version 0.1."""
-    folder = tmp_path / "wheels"
+    return wheels_in(tmp_path / "wheels")
+
+
+def wheels_in(folder: Path) -> Path:
     folder.mkdir()
     places = (Path(ensurepip.__file__).parent / "_bundled", Path("/usr/share/python-wheels"))
     bundled = [wheel for place in places for wheel in place.glob("pip-*.whl")]
@@ -62,6 +65,24 @@ def stage(staged: Path, wheels: Path, python: str, tmp_path: Path) -> Stage:
         return done
 
     return installed
+
+
+@pytest.fixture(scope="session")
+def complete_release(python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with the release of version 0.1 for the shipped user and prefix, and nothing else."""
+    folder = tmp_path_factory.mktemp("complete")
+    root = folder / "root"
+    root.mkdir()
+    done = run(INSTALL, "--root", root, "--wheels", wheels_in(folder / "wheels"), PATH=PATH)
+    assert done.returncode == 0, done
+    return root
+
+
+@pytest.fixture
+def released(staged: Path, complete_release: Path) -> None:
+    """The release is there already, so that staging need not make it, which takes longer than all else."""
+    releases = "opt/ibkr-trading/releases"
+    shutil.copytree(complete_release / releases, staged / releases, symlinks=True)
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def run(*command: str | Path, **environment: str) -> Done:
 
 
 def make_wheel(folder: Path, version: str) -> Path:
-    """A wheel of the product's name: one module, one program, no dependencies."""
+    """A wheel of the product's name: one module, one program, no dependencies; the same bytes whenever it is made."""
     info = f"ibkr_trading-{version}.dist-info"
     files = {
         "trader/__init__.py": f'VERSION = "{version}"\n',
@@ -41,9 +41,11 @@ def make_wheel(folder: Path, version: str) -> Path:
     }
     file = folder / f"ibkr_trading-{version}-py3-none-any.whl"
     with zipfile.ZipFile(file, "w") as wheel:
+        files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
         for name, text in files.items():
-            wheel.writestr(name, text)
-        wheel.writestr(f"{info}/RECORD", "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"]))
+            entry = zipfile.ZipInfo(name)  # of 1980, not of now
+            entry.external_attr = 0o644 << 16
+            wheel.writestr(entry, text)
     return file
 
 

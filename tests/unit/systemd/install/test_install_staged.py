@@ -76,6 +76,7 @@ def test_the_configuration_of_the_host_is_kept_and_a_new_default_is_put_beside_i
     assert config.with_name("config.yaml.new").read_text().endswith("# more\n")
 
 
+@pytest.mark.usefixtures("released")
 def test_the_secret_is_made_once_and_never_shown(stage: Stage, staged: Path) -> None:
     said = stage().stdout
     token = staged / "etc/ibkr-trading/secrets/policy-token"
@@ -134,6 +135,7 @@ def test_an_installation_goes_on_with_its_own_user_and_prefix(stage: Stage, stag
     assert "the installed service has quant" in refused.stderr
 
 
+@pytest.mark.usefixtures("released")
 @pytest.mark.parametrize(("version", "key"), [("257", "RestartSteps=2"), ("252", "backoff %n 10 40"), ("", "backoff")])
 def test_the_restart_delays_are_those_that_the_roots_systemd_understands(
     stage: Stage, staged: Path, version: str, key: str
@@ -146,6 +148,7 @@ def test_the_restart_delays_are_those_that_the_roots_systemd_understands(
     assert key in (staged / UNITS / "ibkr-trading.service.d/10-restart.conf").read_text()
 
 
+@pytest.mark.usefixtures("released")
 def test_each_instance_gets_ids_ports_and_a_simulated_gateway_of_its_own(stage: Stage, staged: Path) -> None:
     done = stage("--simulator", "--instance", "second", "--instance", "third")
     assert done.returncode == 0
@@ -162,6 +165,7 @@ def test_each_instance_gets_ids_ports_and_a_simulated_gateway_of_its_own(stage: 
     assert calendar.count(" --config ") == 3
 
 
+@pytest.mark.usefixtures("released")
 def test_a_new_instance_leaves_the_others_alone(stage: Stage, staged: Path) -> None:
     stage("--instance", "second")
     second = staged / BASE / "instances/second/config/config.yaml"
