@@ -6,6 +6,7 @@ ends the service with one sentence when it fails.
 """
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
@@ -197,6 +198,7 @@ class Service:
     # -- running
 
     async def _trade(self) -> None:
+        _leave_to_itself_what_stays()
         gateway = asyncio.create_task(self._gateway.run(), name="gateway")
         beat = asyncio.create_task(self._beat(), name="beat")
         self.running = True
@@ -360,3 +362,9 @@ def _maintenance_finished(request: Request, now: datetime) -> MaintenanceFinishe
 
 def _secret(file: Path | None) -> str | None:
     return None if file is None else read_secret(file)
+
+
+def _leave_to_itself_what_stays() -> None:
+    """Full collections need not go through what the start has made: the loop stood still for 15 ms in each."""
+    gc.collect()
+    gc.freeze()

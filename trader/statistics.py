@@ -3,6 +3,7 @@
 Rules: filled by the loop alone; plain lists and integers, because some of it happens on every tick.
 """
 
+from bisect import bisect_left
 from collections import Counter
 
 from trader.events import (
@@ -26,10 +27,14 @@ FAILED_OUTCOMES = frozenset({OrderOutcome.ERROR, OrderOutcome.REJECTED})
 
 
 class Statistics:
-    """What happened since the process started. An error is a request, decision or order that failed."""
+    """What happened since the process started, to ``strategy``'s trading.
 
-    def __init__(self) -> None:
-        self.holds: Counter[str] = Counter()
+    An error is a request, decision or order that failed.
+    """
+
+    def __init__(self, strategy: str) -> None:
+        self.strategy = strategy
+        self.holds = 0
         self.decision_duration = Histogram(DECISION_BOUNDS_S)
         self.data_age = Histogram(DATA_AGE_BOUNDS_S)
         self.ack_duration = Histogram(ACK_BOUNDS_S)
@@ -37,10 +42,12 @@ class Statistics:
         self.session_elapsed_s = 0.0
         self.session_available_s = 0.0
 
-    def hold(self, strategy: str, duration_s: float) -> None:
-        """A decision that changed nothing; comes with almost every tick."""
-        self.holds[strategy] += 1
-        self.decision_duration.observe(duration_s)
+    def hold(self, duration_s: float) -> None:
+        """A decision that changed nothing; comes with almost every tick, so the histogram is filled right here."""
+        self.holds += 1
+        took = self.decision_duration
+        took.counts[bisect_left(took.bounds, duration_s)] += 1
+        took.total += duration_s
 
     def session_time(self, elapsed_s: float, available: bool) -> None:
         """So much session time passed, and the service could or could not trade in it."""
@@ -78,7 +85,7 @@ class Statistics:
     def freeze(self, ticks: int) -> ActivityView:
         return ActivityView(
             ticks=ticks,
-            holds=dict(self.holds),
+            holds={self.strategy: self.holds} if self.holds else {},
             decision_duration=self.decision_duration.freeze(),
             data_age=self.data_age.freeze(),
             ack_duration=self.ack_duration.freeze(),
@@ -90,5 +97,5 @@ class Statistics:
             fills=self.counts["fills"],
             requests=self.counts["requests"],
             errors=self.counts["errors"],
-            decisions=self.counts["decisions"] + sum(self.holds.values()),
+            decisions=self.counts["decisions"] + self.holds,
         )

@@ -48,7 +48,7 @@ class Discarded(StringIO):
 class Uncounted(Statistics):
     """Statistics that nobody keeps."""
 
-    def hold(self, strategy: str, duration_s: float) -> None: ...
+    def hold(self, duration_s: float) -> None: ...
 
     def observe(self, fact: AnyFact) -> None: ...
 
@@ -64,7 +64,7 @@ class Inside:
         self._stack = stack
         self._publish = publish
         self._counted = loop.engine.core.statistics
-        self._uncounted = Uncounted()
+        self._uncounted = Uncounted("")
         self._take: Callable[[bytes], None]
 
     def time_reads(self) -> None:

@@ -27,7 +27,7 @@ NOW = datetime(2013, 10, 7, 15, 0, tzinfo=UTC)
 
 
 def after(*facts: Any, ticks: int = 0) -> ActivityView:
-    statistics = Statistics()
+    statistics = Statistics("s")
     for fact in facts:
         statistics.observe(fact)
     return statistics.freeze(ticks)
@@ -86,9 +86,9 @@ def test_the_fill_rate_counts_eligible_orders_only() -> None:
 
 
 def test_holds_are_decisions_too() -> None:
-    statistics = Statistics()
+    statistics = Statistics("s")
     for _ in range(3):
-        statistics.hold("s", 0.001)
+        statistics.hold(0.001)
     statistics.observe(decision(DecisionOutcome.ENTER))
     view = statistics.freeze(ticks=9)
     assert (view.decisions, view.holds, view.ticks) == (4, {"s": 3}, 9)

@@ -93,7 +93,7 @@ class Core:
         # volatile
         self.market_data = MarketData(settings.market_data)
         self.link = Link()
-        self.statistics = Statistics()
+        self.statistics = Statistics(strategy.name)
         self.session: Session | None = None
         self.newest_open_at: datetime | None = None
         self.closed_from = self.closed_until = clock.now()

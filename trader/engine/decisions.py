@@ -80,7 +80,7 @@ def _decide(core: Core, step: Step, event: QuoteReceived, session: Session) -> N
     quote, strategy = event.quote, core.strategy
     targets = _ask(core, step, quote.symbol, strategy.on_quote, quote, _view(core, quote.at, session))
     if targets is not None and not _take_targets(core, step, targets):
-        core.statistics.hold(strategy.name, (core.answered_ns - core.decided_ns) / NANOSECONDS_PER_SECOND)
+        core.statistics.hold((core.answered_ns - core.decided_ns) / NANOSECONDS_PER_SECOND)
 
 
 def _ask(
