@@ -24,7 +24,8 @@ from trader.journal import JournalReader
 from trader.settings_file import load_settings
 from trader.snapshot import Snapshot
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
+PORT_RANGES = 8
 POLL_S = 0.05
 
 BUYER = '''
@@ -76,13 +77,26 @@ class Raiser(Buyer):
 '''
 
 
+def _own_ports() -> Iterator[int]:
+    """Ports below those that the system gives to connections, in any order, none twice.
+
+    Each of the processes that run tests side by side has its own: a port is taken a while after it was found free.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PORT_RANGES
+    own = range(10_000 + worker, 32_000, PORT_RANGES)
+    yield from random.SystemRandom().sample(own, len(own))
+
+
+PORTS = _own_ports()
+
+
 def free_port() -> int:
-    """A port that nobody listens on, below those that the system gives to connections in the meantime."""
-    for port in random.SystemRandom().sample(range(10_000, 32_000), 100):
+    """A port that nobody listens on."""
+    for port in PORTS:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) != 0:
                 return port
-    raise AssertionError("every port is in use")
+    raise AssertionError("every port was used")
 
 
 def eventually(check: Callable[[], Any], what: str, more: Callable[[], str] = str) -> Any:

@@ -7,7 +7,7 @@ the log's checkpoint up.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -114,6 +114,7 @@ class DatabaseJournal(DatabaseReader, Journal):
         self._insert, self._by_position = str(insert(FACTS).compile(dialect=dialect)), dialect.positional
         self._driver: Any = connection.connection.driver_connection
         self._error = dialect.loaded_dbapi.Error
+        self._lost = False
         self._last_sequence = self._query_last_sequence()
 
     @property
@@ -147,9 +148,16 @@ class DatabaseJournal(DatabaseReader, Journal):
                     cursor.executemany(self._insert, rows)
             self._driver.commit()
         except self._error:
-            with suppress(self._error):
+            try:
                 self._driver.rollback()
+            except self._error:
+                self._lost = True
             raise
+
+    def close(self) -> None:
+        if self._lost and not self._connection.closed:
+            self._connection.invalidate()  # else SQLAlchemy would roll back what is not there, and log that it cannot
+        super().close()
 
     def require_in_place(self) -> None:
         self._backend.require_in_place()
