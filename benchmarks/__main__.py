@@ -95,8 +95,10 @@ def _grid(table: Table) -> Grid:
     heading, rows = cells(table)
     title = f"{table.title}, ratio: {table.compared}" if table.compared else table.title
     grid = Grid(title=title, title_justify="left", caption=table.note or None, caption_justify="left")
-    for name in heading:
-        grid.add_column(name, justify="left" if name in ("", "unit") else "right", no_wrap=True)
+    for name, column in zip(heading, zip(*rows, strict=True), strict=True):
+        # On a narrow terminal words are broken, never a figure.
+        width = max(map(len, (name, *column))) if name else None
+        grid.add_column(name, justify="left" if name in ("", "unit") else "right", min_width=width)
     for row in rows:
         grid.add_row(*row)
     return grid
