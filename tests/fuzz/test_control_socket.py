@@ -112,7 +112,7 @@ async def test_whatever_is_asked_is_answered_or_refused_in_a_sentence(campaign: 
             assert said.error is None or 0 < len(said.error) < 1_000
         if number % 20 == 0:
             await check_serves(path)
-    assert len(os.listdir(DESCRIPTORS)) == before
+    assert len(os.listdir(DESCRIPTORS)) <= before  # an earlier test's may be let go meanwhile
 
 
 async def test_callers_that_say_nothing_or_read_nothing_are_let_go_and_others_come_in(
@@ -133,7 +133,7 @@ async def test_callers_that_say_nothing_or_read_nothing_are_let_go_and_others_co
         writer.transport.abort()
     await asyncio.sleep(0)
     await check_serves(path)
-    assert len(os.listdir(DESCRIPTORS)) == before
+    assert len(os.listdir(DESCRIPTORS)) <= before  # an earlier test's may be let go meanwhile
 
 
 async def test_a_caller_that_never_reads_a_long_answer_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
