@@ -1,6 +1,7 @@
 """Real processes: a simulated gateway, the service, and the commands a person types."""
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -157,6 +158,15 @@ class Rig:
             [sys.executable, "-m", "trader", *arguments, "--config", str(self.config)],
             capture_output=True, text=True, timeout=90, env=self.environment, check=False,
         )  # fmt: skip
+
+    def back_up(self) -> dict[str, Any]:
+        """Make one backup, in a second that has none yet; what is told of it."""
+        made = self.command("backup", "create", "--json")
+        while "made within the same second; try again" in made.stderr:
+            made = self.command("backup", "create", "--json")
+        assert made.returncode == 0, made.stderr
+        told: dict[str, Any] = json.loads(made.stdout)
+        return told
 
     def ask(self, command: Command, **arguments: str) -> None:
         """Tell the service something, as the commands do; fails when it refuses."""

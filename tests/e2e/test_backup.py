@@ -48,15 +48,6 @@ def told_by_backup(backup: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def backed_up(rig: Any) -> dict[str, Any]:
-    made = rig.command("backup", "create", "--json")
-    while "made within the same second; try again" in made.stderr:
-        made = rig.command("backup", "create", "--json")
-    assert made.returncode == 0, made.stderr
-    told: dict[str, Any] = json.loads(made.stdout)
-    return told
-
-
 def holds(quantity: int) -> Callable[[Any], bool]:
     return lambda snapshot: [p.quantity for p in snapshot.positions] == [Decimal(quantity)]
 
@@ -66,7 +57,7 @@ def test_a_state_that_was_destroyed_comes_back_and_the_service_sends_no_second_o
     service = rig.service()
     rig.wait(holds(100), "a position of 100")
     rig.wait(lambda s: s.ready and s.pnl_base.commissions_missing == 0, "ready, with every commission")
-    backup = backed_up(rig)
+    backup = rig.back_up()
     state = rig.folder / "state"
     assert told_by_backup(backup) == told_by_sql(state / "journal.db", backup["last_sequence"])
 
@@ -93,7 +84,7 @@ def test_what_was_traded_after_the_backup_is_told_by_the_broker_again_and_the_bo
     rig.simulator("--speed", "20")
     service = rig.service()
     rig.wait(lambda s: s.activity.fills > 10, "trading")
-    backup = backed_up(rig)
+    backup = rig.back_up()
     rig.wait(lambda s: s.activity.fills > backup["fills"] + 10, "trading after the backup")
     assert rig.snapshot().ready
     service.send_signal(signal.SIGKILL)
@@ -116,7 +107,7 @@ def test_it_trades_on_undisturbed_while_it_is_backed_up(rig: Any, measured: Call
     rig.service()
     before = rig.wait(lambda s: s.activity.fills > 10, "trading").activity.decision_duration
     for _ in range(3):
-        backup = backed_up(rig)
+        backup = rig.back_up()
     after = rig.snapshot()
     assert after.ready
     assert after.activity.decision_duration.count > before.count
@@ -130,7 +121,7 @@ def test_a_restore_is_refused_while_the_service_runs(rig: Any) -> None:
     rig.simulator()
     rig.service()
     rig.wait(holds(100), "a position of 100")
-    backed_up(rig)
+    rig.back_up()
 
     refused = rig.command("backup", "restore", "newest", "--replace")
 
